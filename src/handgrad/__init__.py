@@ -1,0 +1,42 @@
+"""handgrad: backpropagation you can prove."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from handgrad.parity import Agreement as Agreement
+    from handgrad.parity import agreement as agreement
+    from handgrad.problem import BadInput as BadInput
+    from handgrad.problem import Config as Config
+    from handgrad.problem import Parameters as Parameters
+    from handgrad.problem import Problem as Problem
+    from handgrad.problem import make_problem as make_problem
+    from handgrad.stages import STAGES as STAGES
+    from handgrad.stages import Stage as Stage
+    from handgrad.training import Run as Run
+    from handgrad.training import train as train
+    from handgrad.verification import Comparison as Comparison
+    from handgrad.verification import Verification as Verification
+    from handgrad.verification import verify as verify
+
+__version__ = "0.1.0"
+
+# A name is imported when it is first asked for (scientific-python.org, SPEC 1).
+_HOMES = {
+    "parity": ("Agreement", "agreement"),
+    "problem": ("BadInput", "Config", "Parameters", "Problem", "make_problem"),
+    "stages": ("STAGES", "Stage"),
+    "training": ("Run", "train"),
+    "verification": ("Comparison", "Verification", "verify"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"handgrad.{home}"), name)
+    raise AttributeError(f"module 'handgrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for names in _HOMES.values() for name in names)})

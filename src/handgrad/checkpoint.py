@@ -1,0 +1,112 @@
+"""Checkpoints: a training run between two epochs, in one safetensors file.
+
+The tensors are W1, b1, W2, b2 and the history; the configuration stands in the file's metadata,
+so that any stage can go on where any other stopped.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handgrad.files import reason, write_whole
+from handgrad.problem import BadInput, Config, Parameters, Problem, parameter_shapes
+
+FORMAT = "handgrad checkpoint 1"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What is needed to go on after `epoch` whole epochs.
+
+    rows: the history, one row an epoch and epoch 0 first, see `training.COLUMNS`;
+    digest: the problem's, so that a run is not continued on other data; stage: who made it.
+    """
+
+    config: Config
+    digest: str
+    stage: str
+    epoch: int
+    params: Parameters
+    rows: tuple[tuple[float, ...], ...]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the file whole or not at all. Raises `BadInput` where it cannot be written."""
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(p) for name, p in checkpoint.params._asdict().items()}
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(checkpoint.config.as_dict()),
+        "digest": checkpoint.digest,
+        "stage": checkpoint.stage,
+        "epoch": str(checkpoint.epoch),
+    }
+    tensors["history"] = np.array(checkpoint.rows)
+    write_whole(path, save(tensors, metadata))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and check the file. Raises `BadInput` where it is missing, truncated or foreign."""
+    metadata, tensors = _read(path)
+    if metadata.get("format") != FORMAT:
+        raise BadInput(
+            f"{path} must be a checkpoint of handgrad train, got another safetensors file"
+        )
+    try:
+        config = Config.from_dict(json.loads(metadata["config"]))
+        epoch = int(metadata["epoch"])
+        history = tensors.pop("history")
+        params = Parameters(**tensors)
+        sound = (
+            history.ndim == 2
+            and len(history) == epoch + 1
+            and all(
+                p.shape == shape and p.dtype == config.dtype and np.isfinite(p).all()
+                for p, shape in zip(params, parameter_shapes(config.hidden), strict=True)
+            )
+        )
+        if not sound:
+            raise ValueError("its arrays do not fit its configuration")
+        rows = tuple(map(tuple, history.tolist()))
+        return Checkpoint(config, metadata["digest"], metadata["stage"], epoch, params, rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path} must be a whole checkpoint, got a damaged one: {error}") from None
+
+
+def require_same_problem(path: Path, checkpoint: Checkpoint, problem: Problem) -> None:
+    """Raises `BadInput` unless the run can go on. Only the number of epochs may have grown."""
+    if checkpoint.epoch > problem.config.epochs:
+        raise BadInput(
+            f"epochs must be at least the {checkpoint.epoch} that {path} has done, "
+            f"got {problem.config.epochs}"
+        )
+    ours = problem.config.as_dict()
+    theirs = replace(checkpoint.config, epochs=problem.config.epochs).as_dict()
+    for name in ours:
+        if ours[name] != theirs[name]:
+            raise BadInput(
+                f"{name} must be {theirs[name]} as in {path}, got {ours[name]}: "
+                "leave the option out, or start without the checkpoint"
+            )
+    if checkpoint.digest != problem.digest():
+        raise BadInput(f"{path} was made on other data or other initial parameters: start anew")
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        path.open("rb").close()  # the library's own message for a missing file names no reason
+        with safe_open(path, framework="numpy") as file:
+            keys = file.keys()
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in keys}
+    except OSError as error:
+        raise BadInput(f"{path} must be a file that can be read, got: {reason(error)}") from None
+    except SafetensorError as error:
+        raise BadInput(
+            f"{path} must be a whole safetensors file, got a truncated or foreign one ({error})"
+        ) from None

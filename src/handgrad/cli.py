@@ -1,0 +1,273 @@
+"""The command `handgrad`.
+
+What a command needs is imported when it runs, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import Field, fields, replace
+from functools import wraps
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from handgrad.problem import BadInput, Config, make_problem
+from handgrad.stages import STAGES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from handgrad.training import Row, Run
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Backpropagation you can prove: four implementations of one tiny network, trained on the "
+    "same data and shown equal, number by number.",
+)
+
+CONFIG_HELP = {
+    "seed": "Spawns the three random streams: data, initial weights, batch order.",
+    "hidden": "Hidden units h.",
+    "epochs": "Passes over the training set; 0 reports the initial network.",
+    "lr": "Learning rate.",
+    "batch_size": "Samples in a batch; the last one may be short.",
+    "n_train": "Training samples.",
+    "n_val": "Held-out samples.",
+    "init": "Initial weights: he, or normal:SD such as normal:0.1.",
+    "dtype": "float64 or float32.",
+    "data_seed": "A seed for the data alone.",
+    "init_seed": "A seed for the initial weights alone.",
+    "order_seed": "A seed for the batch order alone.",
+}
+Device = Annotated[str, typer.Option(help="Where PyTorch's tensors live: cpu, cuda, …")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object; all else goes to standard error."),
+]
+
+
+def with_config(command: Callable[..., int]) -> Callable[..., int]:
+    """Give the command an option for each field of `Config`; its first argument is what was chosen.
+
+    A field left out stays out of `chosen`, so that a checkpoint's own value can stand.
+    """
+
+    @wraps(command)
+    def wrapped(**arguments: Any) -> int:
+        chosen = {name: arguments.pop(name) for name in CONFIG_HELP}
+        return command({k: v for k, v in chosen.items() if v is not None}, **arguments)
+
+    options = [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                field.type | None,  # type: ignore[operator]
+                typer.Option(help=_help(field), show_default=False),
+            ],
+        )
+        for field in fields(Config)
+    ]
+    own = list(signature(command).parameters.values())[1:]
+    own.sort(key=lambda p: p.kind)  # an argument before the options
+    first = [p for p in own if p.kind is not Parameter.KEYWORD_ONLY]
+    parameters = [*first, *options, *own[len(first) :]]
+    wrapped.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _help(field: Field[Any]) -> str:
+    default = "" if field.default is None else f" Default {field.default}."
+    return CONFIG_HELP[field.name] + default
+
+
+@app.command()
+@with_config
+def verify(
+    chosen: dict[str, Any],
+    *,
+    device: Device = "cpu",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results. Default runs/<seed>-<short hash>."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Train all four stages on one problem and show that they are equal.
+
+    Prints one table: each difference beside the bound that rounding allows. Writes results.json,
+    history.csv and figure.png. Exits with 0 only if every bound holds; with 1 it names the stage,
+    the quantity and the place.
+    """
+    from handgrad import report
+    from handgrad.figures import png, run_figure
+    from handgrad.files import make_folder, write_whole
+    from handgrad.verification import verify
+
+    problem = make_problem(Config(**chosen))
+    config = problem.config
+    out = make_folder(out or Path("runs") / f"{config.seed}-{config.short_hash()}")
+    with _progress(config.epochs) as on_epoch:
+        verification = verify(problem, device=device, on_epoch=on_epoch)
+    results = report.to_json(report.results(verification))
+    runs = list(verification.runs.values())
+    write_whole(out / "results.json", results.encode())
+    write_whole(out / "history.csv", report.history_csv(runs).encode())
+    if runs:
+        found = verification.largest(runs[0].stage, "run")
+        bound = None if found is None else found.bound
+        write_whole(out / "figure.png", png(run_figure(runs, bound)))
+    if as_json:
+        sys.stdout.write(results)
+    console = _console(stderr=as_json)
+    console.print(report.table(verification))
+    for line in (f.message for f in verification.failures):
+        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    for run in runs:
+        _say_if_diverged(run, console)
+    verdict = "Equal: every bound holds." if verification.ok else "Not equal: see above."
+    console.print(f"{verdict} Written to {out}", markup=False, highlight=False, soft_wrap=True)
+    return 0 if verification.ok else 1
+
+
+@app.command()
+@with_config
+def train(
+    chosen: dict[str, Any],
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help=f"One of {', '.join(STAGES)}.")],
+    *,
+    device: Device = "cpu",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to write as the training goes on.")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 10,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint to go on from, made by any stage; it brings its options."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results.json, history.csv and figure.png."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Train one stage.
+
+    A resumed run ends, bit for bit, where an uninterrupted one does. Ctrl-C leaves the checkpoint
+    at the last whole epoch. Exits with 1 if the training diverges.
+    """
+    from handgrad import report
+    from handgrad.checkpoint import load_checkpoint
+    from handgrad.figures import png, run_figure
+    from handgrad.files import make_folder, write_whole
+    from handgrad.training import train
+
+    config = (
+        Config(**chosen) if resume is None else replace(load_checkpoint(resume).config, **chosen)
+    )
+    problem = make_problem(config)
+    if out is not None:
+        make_folder(out)
+    try:
+        with _progress(config.epochs) as on_epoch:
+            run = train(
+                problem,
+                stage,
+                device=device,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
+                on_epoch=lambda epoch, row: on_epoch(stage, epoch, row),
+            )
+    except KeyboardInterrupt:
+        kept = "nothing was kept: --checkpoint FILE would have"
+        if checkpoint is not None:
+            kept = f"{checkpoint} holds the last whole epoch: go on with --resume {checkpoint}"
+        print(f"handgrad: interrupted; {kept}", file=sys.stderr)
+        return 130
+    results = report.to_json(report.run_results(run))
+    if out is not None:
+        write_whole(out / "results.json", results.encode())
+        write_whole(out / "history.csv", report.history_csv([run]).encode())
+        write_whole(out / "figure.png", png(run_figure([run])))
+    if as_json:
+        sys.stdout.write(results)
+    console = _console(stderr=as_json)
+    final = run.final
+    console.print(
+        f"{stage}: {int(final['epoch'])} epochs, {run.steps} steps, training loss "
+        f"{final['train_loss']:.6f}, accuracy {final['train_accuracy']:.3f} in training, "
+        f"{final['val_accuracy']:.3f} held out",
+        highlight=False,
+        soft_wrap=True,
+    )
+    _say_if_diverged(run, console)
+    return 0 if run.diverged_at is None else 1
+
+
+def main() -> NoReturn:
+    """Run the command; what cannot be used is told in one line, with exit code 2."""
+    try:
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except (BadInput, typer.TyperException) as error:
+        said = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        print(f"handgrad: {' '.join(said.split())}", file=sys.stderr)
+        code = 2
+    sys.exit(code)
+
+
+def _console(stderr: bool) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _say_if_diverged(run: "Run", console: "Console") -> None:
+    if run.diverged_at is not None:
+        console.print(
+            f"{run.stage}: diverged at step {run.diverged_at}: the numbers are no longer finite; "
+            f"the last epoch kept is {int(run.final['epoch'])}; try a smaller --lr",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _progress(epochs: int) -> Iterator[Callable[[str, int, "Row"], None]]:
+    """A bar for each stage on standard error, moved on by calling what is yielded."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeRemainingColumn(),
+        TextColumn("training loss {task.fields[loss]:.4f}"),
+    )
+    progress = Progress(*columns, console=_console(stderr=True))
+    tasks = {}
+
+    def on_epoch(stage: str, epoch: int, row: "Row") -> None:
+        progress.start()  # only now: a message about bad input stands alone
+        if stage not in tasks:
+            tasks[stage] = progress.add_task(stage, total=epochs, loss=row[1])
+        progress.update(tasks[stage], completed=epoch, loss=row[1])
+
+    try:
+        yield on_epoch
+    finally:
+        if tasks:
+            progress.stop()

@@ -1,0 +1,104 @@
+"""The figures: one sheet for a run, and what a network's plane looks like."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from handgrad.problem import Parameters
+from handgrad.training import Run
+
+STYLES = ("-", "--", "-.", ":")  # told apart in black and white too
+
+
+def run_figure(runs: Sequence[Run], bound: float | None = None) -> Figure:
+    """The first run's history and its final network; below, how far the others are from it.
+
+    bound: drawn beside the differences. Runs without a trajectory leave that panel out.
+    """
+    run, history = runs[0], runs[0].history
+    epochs = history["epoch"]
+    figure = Figure(figsize=(13, 7.5))
+    figure.subplots_adjust(0.06, 0.07, 0.98, 0.91, wspace=0.25, hspace=0.3)
+    figure.suptitle(f"{run.stage}, seed {run.problem.config.seed}")
+    loss, gradients, plane, active, accuracy, apart = figure.subplots(2, 3).flat
+
+    loss.semilogy(epochs, history["train_loss"], "-", color="black", label="training")
+    loss.semilogy(epochs, history["val_loss"], "--", color="tab:blue", label="held-out")
+    _describe(loss, "Loss", "mean of ½ (f − y)²")
+
+    for name, style in zip(Parameters._fields, STYLES, strict=True):
+        norms = history[f"grad_norm_{name}"]
+        gradients.semilogy(epochs, norms, style, label=f"‖d{name}‖", linewidth=1)
+    _describe(gradients, "Gradient norm of each parameter", "norm over the training set")
+
+    draw_plane(plane, run.params, run.problem.x_val, run.problem.y_val)
+    plane.set_title("Held-out samples and the boundary f = ½")
+
+    active.plot(epochs, history["active_share"], color="black")
+    active.set_ylim(0, 1)
+    _describe(active, "Share of ReLU units that are on", "share of (sample, unit) pairs", False)
+
+    accuracy.plot(epochs, history["val_accuracy"], color="black")
+    _describe(accuracy, f"Held-out accuracy: {run.final['val_accuracy']:.3f}", "accuracy", False)
+
+    if len(runs) > 1 and all(r.trajectory is not None for r in runs):
+        draw_differences(apart, runs, bound)
+    else:
+        apart.set_axis_off()
+    return figure
+
+
+def draw_plane(axes: Axes, params: Parameters, x: np.ndarray, y: np.ndarray) -> None:
+    """Samples x (B, 2) of classes y (B, 1), where f ≥ ½ (shaded), and each unit's line a1 = 0."""
+    W1, b1, W2, b2 = params
+    reach = float(abs(x).max()) * 1.05
+    side = np.linspace(-reach, reach, 201)
+    grid = np.stack(np.meshgrid(side, side), axis=-1)  # (201, 201, 2)
+    f = np.maximum(grid @ W1.T + b1, 0) @ W2[0] + b2
+    axes.contourf(side, side, f, levels=[-np.inf, 0.5, np.inf], colors=["white", "lightgrey"])
+    for (w1, w2), b in zip(W1, b1, strict=True):  # w1 x1 + w2 x2 + b = 0
+        if w1 or w2:
+            foot = -b * np.array([w1, w2]) / (w1**2 + w2**2)  # its point nearest to 0
+            along = foot + np.array([w2, -w1]) / np.hypot(w1, w2)
+            axes.axline(foot, along, color="black", linewidth=0.7, linestyle=":")
+    for label, marker, colour in ((0, "o", "tab:blue"), (1, "^", "tab:orange")):
+        where = y[:, 0] == label
+        axes.scatter(
+            x[where, 0], x[where, 1], s=12, marker=marker, color=colour, label=f"y = {label}"
+        )
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="x₁", ylabel="x₂")
+    axes.legend(loc="upper right", fontsize=8)
+
+
+def draw_differences(axes: Axes, runs: Sequence[Run], bound: float | None) -> None:
+    """The largest difference in any parameter from the first run's, after every step."""
+    first = runs[0].trajectory
+    assert first is not None
+    for run, style in zip(runs[1:], STYLES * len(runs), strict=False):
+        assert run.trajectory is not None
+        both = min(len(first), len(run.trajectory))
+        apart = abs(run.trajectory[:both] - first[:both]).max(axis=1)
+        apart[apart == 0] = np.nan  # equal to the last bit: no place on a log axis
+        axes.semilogy(np.arange(both), apart, style, linewidth=1, label=run.stage)
+    if bound is not None and np.isfinite(bound):
+        axes.axhline(bound, color="tab:red", label=f"bound {bound:.0e}")
+    axes.set(xlabel="step", ylabel="largest difference in a parameter")
+    axes.set_title(f"How far each run is from {runs[0].stage}")
+    axes.legend(fontsize=8)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's content."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
+
+
+def _describe(axes: Axes, title: str, quantity: str, legend: bool = True) -> None:
+    axes.set(xlabel="epoch", ylabel=quantity, title=title)
+    axes.grid(alpha=0.3)
+    if legend:
+        axes.legend(fontsize=8)

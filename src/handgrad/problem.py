@@ -1,0 +1,252 @@
+"""The problem: one configuration, and everything that chance decides in it.
+
+`Config` says what is to be trained, `make_problem` turns it into a `Problem`: data, initial
+parameters and batch order. Every engine receives these arrays and draws no random number of its
+own, so that two engines can be compared number by number.
+
+Three streams are spawned from the seed: data, initial parameters, batch order. Each can be given
+a seed of its own, so that one source of luck varies while the others stand still.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class BadInput(ValueError):
+    """An option, file or array that cannot be used: what must hold, what came, what to do."""
+
+
+class Parameters(NamedTuple):
+    """The network's four parameters: W1 (h, 2), b1 (h,), W2 (1, h), b2 (1,)."""
+
+    W1: Array
+    b1: Array
+    W2: Array
+    b2: Array
+
+    def copy(self) -> "Parameters":
+        """Arrays of their own, with the same values."""
+        return Parameters(*(np.array(p) for p in self))
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is to be trained. Every field has a default; a wrong value raises `BadInput`.
+
+    seed: spawns the three random streams; hidden: units h; epochs: passes over the training set;
+    lr: learning rate; batch_size: samples in a batch (the last may be short); n_train, n_val:
+    training and held-out samples; init: "he" (He et al. 2015, standard deviation √(2/fan-in)) or
+    "normal:SD"; dtype: "float64" or "float32"; data_seed, init_seed, order_seed: a seed for one
+    stream alone, None to take `seed`.
+
+    >>> Config(hidden=4, init="normal:0.1").hidden
+    4
+    >>> Config(lr=-1)
+    Traceback (most recent call last):
+    handgrad.problem.BadInput: lr must be a finite number above 0, got -1: try 0.1
+    """
+
+    seed: int = 42
+    hidden: int = 8
+    epochs: int = 200
+    lr: float = 0.1
+    batch_size: int = 32
+    n_train: int = 500
+    n_val: int = 500
+    init: str = "he"
+    dtype: str = "float64"
+    data_seed: int | None = None
+    init_seed: int | None = None
+    order_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "batch_size", "n_train", "n_val"):
+            self._need_integer(name, at_least=1)
+        for name in ("seed", "epochs"):
+            self._need_integer(name, at_least=0)
+        for name in ("data_seed", "init_seed", "order_seed"):
+            if getattr(self, name) is not None:
+                self._need_integer(name, at_least=0)
+        if not _is_number(self.lr) or not math.isfinite(self.lr) or self.lr <= 0:
+            raise BadInput(f"lr must be a finite number above 0, got {self.lr!r}: try 0.1")
+        object.__setattr__(self, "lr", float(self.lr))
+        if self.batch_size > self.n_train:
+            raise BadInput(
+                f"batch_size must not exceed n_train, got {self.batch_size} > {self.n_train}: "
+                f"take batches of {self.n_train} or fewer"
+            )
+        if self.dtype not in ("float64", "float32"):
+            raise BadInput(f"dtype must be float64 or float32, got {self.dtype!r}")
+        self.standard_deviation(fan_in=2)
+
+    def _need_integer(self, name: str, at_least: int) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
+            raise BadInput(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+        object.__setattr__(self, name, int(value))
+
+    def standard_deviation(self, fan_in: int) -> float:
+        """The standard deviation of the initial weights of a layer with `fan_in` inputs."""
+        if self.init == "he":
+            return math.sqrt(2 / fan_in)
+        try:
+            kind, number = self.init.split(":")
+            sd = float(number)
+        except (ValueError, AttributeError):
+            kind, sd = "", math.nan
+        if kind != "normal" or not math.isfinite(sd) or sd <= 0:
+            raise BadInput(
+                f"init must be he or normal:SD with a finite SD above 0, got {self.init!r}: "
+                "try normal:0.1"
+            )
+        return sd
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in one epoch; the last one may see a short batch."""
+        return -(-self.n_train // self.batch_size)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Config":
+        """The inverse of `as_dict`. Raises `BadInput` on a field that does not exist."""
+        unknown = set(fields) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise BadInput(f"a configuration has no field {', '.join(sorted(unknown))}")
+        return cls(**fields)
+
+    def short_hash(self) -> str:
+        """Eight hexadecimal digits that name this configuration in a folder's name."""
+        text = json.dumps(self.as_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything an engine receives. The arrays are checked, copied and made read-only.
+
+    x_train (n_train, 2) and y_train (n_train, 1), x_val (n_val, 2) and y_val (n_val, 1), all of
+    the configuration's dtype; params: the initial `Parameters`; order (epochs, n_train) int64:
+    row e holds the order in which epoch e visits the training rows.
+
+    Raises `BadInput` where an array has another shape, a number that is not finite, or an order
+    that is not one permutation a row.
+
+    Your own data: `dataclasses.replace(make_problem(config), x_train=x, y_train=y)`.
+    """
+
+    config: Config
+    x_train: Array
+    y_train: Array
+    x_val: Array
+    y_val: Array
+    params: Parameters
+    order: Array
+
+    def __post_init__(self) -> None:
+        c, dtype = self.config, np.dtype(self.config.dtype)
+        for name, rows in (("train", c.n_train), ("val", c.n_val)):
+            for letter, columns in (("x", 2), ("y", 1)):
+                key = f"{letter}_{name}"
+                array = _checked(key, getattr(self, key), (rows, columns), dtype)
+                object.__setattr__(self, key, array)
+        shapes = parameter_shapes(c.hidden)
+        params = (
+            _checked(name, p, shape, dtype)
+            for name, p, shape in zip(Parameters._fields, self.params, shapes, strict=True)
+        )
+        object.__setattr__(self, "params", Parameters(*params))
+        order = _checked("order", self.order, (c.epochs, c.n_train), np.dtype(np.int64))
+        if not (np.sort(order, axis=1) == np.arange(c.n_train)).all():
+            raise BadInput("each row of order must hold every training row's number exactly once")
+        object.__setattr__(self, "order", order)
+
+    def digest(self) -> str:
+        """A hash of data and initial parameters: tells two problems of one configuration apart."""
+        sha = hashlib.sha256()
+        for array in (self.x_train, self.y_train, self.x_val, self.y_val, *self.params):
+            sha.update(array.tobytes())
+        return sha.hexdigest()
+
+
+def make_problem(config: Config | None = None) -> Problem:
+    """The XOR-style problem: x uniform on [−1, 1]², y = 1 where x₁·x₂ < 0.
+
+    A float32 problem is the float64 problem, cast.
+
+    >>> problem = make_problem(Config(seed=1, n_train=4, batch_size=2))
+    >>> problem.x_train.shape, problem.y_train.shape, problem.order.shape
+    ((4, 2), (4, 1), (200, 4))
+    """
+    config = config or Config()
+    data, init, order = (
+        np.random.SeedSequence(config.seed if own is None else own).spawn(3)[stream]
+        for stream, own in enumerate((config.data_seed, config.init_seed, config.order_seed))
+    )
+    # Training and held-out samples draw from streams of their own: more of the one leaves the
+    # other as it is.
+    train, val = data.spawn(2)
+    return Problem(
+        config,
+        *_samples(np.random.default_rng(train), config.n_train),
+        *_samples(np.random.default_rng(val), config.n_val),
+        _initial_parameters(np.random.default_rng(init), config),
+        _batch_order(np.random.default_rng(order), config),
+    )
+
+
+def parameter_shapes(hidden: int) -> tuple[tuple[int, ...], ...]:
+    """The shapes of W1, b1, W2 and b2 for `hidden` units."""
+    return (hidden, 2), (hidden,), (1, hidden), (1,)
+
+
+def _samples(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+    x = rng.uniform(-1.0, 1.0, (n, 2))
+    y = (x[:, :1] * x[:, 1:] < 0).astype(np.float64)  # (n, 1)
+    return x, y
+
+
+def _initial_parameters(rng: np.random.Generator, config: Config) -> Parameters:
+    h = config.hidden
+    W1 = config.standard_deviation(fan_in=2) * rng.standard_normal((h, 2))
+    W2 = config.standard_deviation(fan_in=h) * rng.standard_normal((1, h))
+    return Parameters(W1, np.zeros(h), W2, np.zeros(1))
+
+
+def _batch_order(rng: np.random.Generator, config: Config) -> Array:
+    # Row after row from one stream: a run of more epochs begins with the same ones.
+    rows = np.tile(np.arange(config.n_train), (config.epochs, 1))
+    return rng.permuted(rows, axis=1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    array = np.asarray(array)
+    if array.shape != shape:
+        hint = ""
+        if array.shape == shape[:1] and len(shape) == 2:
+            hint = f": reshape it to {shape}, or f − {name} would broadcast to ({shape[0]},) * 2"
+        raise BadInput(f"{name} must have shape {shape}, got {array.shape}{hint}")
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise BadInput(f"{name} must hold numbers that fit {dtype}, got {array.dtype}")
+    array = array.astype(dtype, order="C")  # always a copy: the caller's array stays the caller's
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise BadInput(f"{name} must be finite, got {array[where]} at {where}: mend or drop it")
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,150 @@
+"""What was measured, as a table to read, a dictionary for JSON, and a history for CSV."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from handgrad.parity import FORWARD, GRADIENTS
+from handgrad.stages import REFERENCE
+from handgrad.training import COLUMNS, Run
+from handgrad.verification import Comparison, Verification
+
+MISSING = "–"
+
+
+def results(verification: Verification) -> dict[str, Any]:
+    """Everything measured, ready for JSON: a number that does not exist is None, never NaN."""
+    finite_difference = verification.largest(REFERENCE, "finite difference")
+    exact = {stage: verification.largest(stage, "exact") for stage in verification.stages}
+    return _without_nan(
+        {
+            "config": verification.problem.config.as_dict(),
+            "ok": verification.ok,
+            "stages": {stage: _stage_results(verification, stage) for stage in verification.stages},
+            "finite_difference": _measured(finite_difference),
+            "exact": {stage: _measured(found) for stage, found in exact.items()},
+            "failures": [asdict(failure) for failure in verification.failures],
+        }
+    )
+
+
+def run_results(run: Run) -> dict[str, Any]:
+    """What one training came to, ready for JSON."""
+    return _without_nan({"config": run.problem.config.as_dict(), "stage": run.stage, **_run(run)})
+
+
+def to_json(content: dict[str, Any]) -> str:
+    """One JSON object, indented."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def history_csv(runs: Iterable[Run]) -> str:
+    """A line for each stage and epoch, headed by the names of the columns."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("stage", *COLUMNS))
+    for run in runs:
+        writer.writerows((run.stage, int(epoch), *rest) for epoch, *rest in run.rows)
+    return text.getvalue()
+
+
+def table(verification: Verification) -> Table:
+    """A column for each stage, a row for each thing measured, its bound at the end of the row."""
+    config, stages = verification.problem.config, verification.stages
+    made = Table(
+        title=f"seed {config.seed}, h = {config.hidden}, lr {config.lr:g}, batches of "
+        f"{config.batch_size}, {config.epochs} epochs, {config.dtype}",
+        caption="largest absolute difference from stage 1 (the first two rows: from the named "
+        "witness), beside the bound that rounding allows",
+    )
+    made.add_column("")
+    for stage in stages:
+        made.add_column(stage.replace("_", "_\n", 1), justify="right")
+    made.add_column("bound", justify="right")
+
+    def differences(title: str, check: str, quantity: str | None = None) -> None:
+        found = [verification.largest(stage, check, quantity) for stage in stages]
+        there = [c for c in found if c is not None]
+        if there:
+            bound = max(there, key=lambda c: c.max_abs_diff).bound
+            made.add_row(title, *map(_cell, found), _number(bound))
+
+    differences("exact fractions", "exact")
+    differences("central differences", "finite difference")
+    made.add_section()
+    for quantity in FORWARD:
+        differences(quantity, "forward", quantity)
+    made.add_section()
+    for quantity in GRADIENTS:
+        differences(quantity, "gradient", quantity)
+    made.add_section()
+    differences("the whole run", "run")
+    made.add_section()
+    runs = [verification.runs.get(stage) for stage in stages]
+    for title, column in (("training accuracy", "train"), ("held-out accuracy", "val")):
+        accuracies = (run and f"{run.final[f'{column}_accuracy']:.3f}" for run in runs)
+        made.add_row(title, *(text or MISSING for text in accuracies))
+    made.add_row("seconds of training", *(f"{run.seconds:.2f}" if run else MISSING for run in runs))
+    made.add_row("microseconds a step", *(_microseconds(run) for run in runs))
+    return made
+
+
+def _stage_results(verification: Verification, stage: str) -> dict[str, Any]:
+    forward, gradient, run = (
+        verification.largest(stage, check) for check in ("forward", "gradient", "run")
+    )
+    found = {
+        "forward_max_abs_diff": forward and forward.max_abs_diff,
+        "gradient_max_abs_diff": gradient and gradient.max_abs_diff,
+        "trajectory_max_abs_diff": run and run.max_abs_diff,
+        "trajectory_bound": run and run.bound,
+        **_run(verification.runs.get(stage)),
+    }
+    for check, quantities in (("forward", FORWARD), ("gradient", GRADIENTS)):
+        found[check] = {q: _measured(verification.largest(stage, check, q)) for q in quantities}
+    return found
+
+
+def _run(run: Run | None) -> dict[str, Any]:
+    return {
+        "steps": run and run.steps,
+        "train_accuracy": run and run.final["train_accuracy"],
+        "val_accuracy": run and run.final["val_accuracy"],
+        "train_seconds": run and run.seconds,
+        "microseconds_per_step": run.seconds / run.steps * 1e6 if run and run.steps else None,
+        "final_loss": run and run.final["train_loss"],
+        "diverged_at": run and run.diverged_at,
+    }
+
+
+def _measured(found: Comparison | None) -> dict[str, float] | None:
+    return None if found is None else {"max_abs_diff": found.max_abs_diff, "bound": found.bound}
+
+
+def _cell(found: Comparison | None) -> str:
+    if found is None:
+        return MISSING
+    return _number(found.max_abs_diff) if found.ok else f"[red]✗ {_number(found.max_abs_diff)}[/]"
+
+
+def _number(value: float) -> str:
+    return "0" if value == 0 else escape(f"{value:.1e}")
+
+
+def _microseconds(run: Run | None) -> str:
+    return f"{run.seconds / run.steps * 1e6:.0f}" if run and run.steps else MISSING
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

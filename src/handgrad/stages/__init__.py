@@ -1,0 +1,80 @@
+"""The four stages, and the contract that an engine must keep to be trained and compared.
+
+A stage is a module of plain functions with the same names in the same order, so that `diff`
+between two of them reads as the lesson. Any object with these functions is an engine: a module, a
+`types.SimpleNamespace`, an instance. Only what is asked for is imported, so that stage 1 loads no
+torch.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from handgrad.problem import Array, BadInput
+
+STAGES = ("numpy_manual", "pytorch_no_autograd", "pytorch_autograd", "pytorch_nn_module")
+REFERENCE = STAGES[0]
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """What an engine must have. "Native" is its own kind of array, a tensor for example.
+
+    Shapes are those of the stages: x (B, 2), y (B, 1), W1 (h, 2), b1 (h,), W2 (1, h), b2 (1,),
+    a1 and h1 (B, h), f (B, 1), L (). Native arrays keep the dtype they were given.
+    """
+
+    name: str
+
+    def to_native(self, array: Array, device: str) -> Any:
+        """A native copy of the array, on that device."""
+
+    def to_numpy(self, native: Any) -> Array:
+        """The values of a native array."""
+
+    def forward(self, x: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> tuple[Any, Any, Any]:
+        """a1, h1, f."""
+
+    def loss(self, f: Any, y: Any) -> Any:
+        """L."""
+
+    def backward(self, x: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> tuple[Any, ...]:
+        """dW1, db1, dW2, db2."""
+
+    def sgd(
+        self, params: Any, x: Any, y: Any, order: Any, batch_size: int, lr: float
+    ) -> Iterator[Any]:
+        """Yields W1, b1, W2, b2 after every update; order (epochs, N) are row numbers.
+
+        The arrays received stay as they are; the arrays yielded may change at the next step.
+        """
+
+
+def load(stage: str | Stage) -> Stage:
+    """The stage of that name, or the engine itself. Raises `BadInput` for anything else.
+
+    >>> load("numpy_manual").name
+    'numpy_manual'
+    """
+    if isinstance(stage, str):
+        if stage not in STAGES:
+            raise BadInput(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+        return cast(Stage, import_module(f"{__name__}.{stage}"))
+    if not isinstance(stage, Stage):
+        need = "name, to_native, to_numpy, forward, loss, backward, sgd"
+        raise BadInput(f"an engine must have {need}, got {stage!r} without some of them")
+    return stage
+
+
+def require_device(stage: Stage, device: str, dtype: str) -> None:
+    """Raises `BadInput` unless the stage can hold numbers of that dtype on that device."""
+    try:
+        stage.to_numpy(stage.to_native(np.zeros(1, dtype), device))
+    except Exception as error:  # PyTorch has a type of its own for nearly every reason
+        said = str(error).split("\n")[0]
+        raise BadInput(
+            f"device must be one that {stage.name} can use for {dtype}, got {device!r} ({said}): "
+            "try cpu"
+        ) from None

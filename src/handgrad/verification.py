@@ -1,0 +1,352 @@
+"""The main job: train the stages on one problem and prove them equal, or say which is wrong where.
+
+Four independent checks: every stage against the network that `exact` worked in fractions, stage 1
+against central differences of its own loss, values and gradients against stage 1's at several
+points, and the whole run against stage 1's. The first two do not trust stage 1, so that an error
+in it is not blamed on the others.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from handgrad import exact
+from handgrad.parity import (
+    FORWARD,
+    GRADIENTS,
+    POINT_FLOOR,
+    RUN_LIMIT,
+    Point,
+    agreement,
+    point_bounds,
+    random_points,
+    run_bound,
+    values,
+)
+from handgrad.problem import Array, BadInput, Parameters, Problem
+from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
+from handgrad.training import Row, Run, train
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one stage has, beside what a witness has; `ok` unless the stage is to blame.
+
+    check: "exact", "finite difference", "forward", "gradient" or "run"; quantity: a1, h1, f, L, a
+    gradient dW1 … db2, a parameter W1 … b2, or "" where the stage raised an exception; index: of
+    the largest difference (for a run, of the largest when it left the bound); message: one line
+    that says what is wrong, empty where nothing is; stage: "all" where a run decides nothing.
+    """
+
+    stage: str
+    check: str
+    quantity: str
+    max_abs_diff: float = math.inf
+    bound: float = 0.0
+    index: tuple[int, ...] = ()
+    got: float | None = None
+    expected: float | None = None
+    epoch: int | None = None
+    step: int | None = None
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the stage is right here."""
+        return not self.message
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """Everything that `verify` measured, the failures among it, and the runs, by stage."""
+
+    problem: Problem
+    stages: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    runs: Mapping[str, Run]
+
+    @property
+    def failures(self) -> list[Comparison]:
+        """The comparisons that do not hold, each saying what is wrong and where."""
+        return [c for c in self.comparisons if not c.ok]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every bound held."""
+        return not self.failures
+
+    def largest(self, stage: str, check: str, quantity: str | None = None) -> Comparison | None:
+        """The largest difference of a stage in a check; None where there was nothing to compare."""
+        found = (
+            c
+            for c in self.comparisons
+            if (c.stage, c.check) == (stage, check) and quantity in (None, c.quantity)
+        )
+        return max(found, key=lambda c: c.max_abs_diff, default=None)
+
+
+def verify(
+    problem: Problem,
+    stages: Sequence[str | Stage] = STAGES,
+    *,
+    device: str = "cpu",
+    on_epoch: Callable[[str, int, Row], None] | None = None,
+) -> Verification:
+    """Hold the stages, and engines of your own, to stage 1 and to the two other witnesses.
+
+    device: where the tensors live; on_epoch: called with the stage's name, the epoch and its row
+    of the history. Raises `BadInput` for an unknown stage or a device that is not there; whatever
+    an engine raises while it is at work is a failure of that engine.
+
+    >>> from handgrad import Config, make_problem
+    >>> verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]).ok
+    True
+    """
+    engines = {engine.name: engine for engine in map(load, (REFERENCE, *stages))}
+    dtype = problem.config.dtype
+    for engine in engines.values():
+        require_device(engine, device, dtype)
+    comparisons: list[Comparison] = []
+    for name, engine in engines.items():
+        comparisons += _guarded(name, "exact", check_exact(engine, dtype, device))
+    finite_differences = check_finite_differences(engines[REFERENCE], problem)
+    comparisons += _guarded(REFERENCE, "finite difference", finite_differences)
+    suspects = {c.stage for c in comparisons if not c.ok}
+    comparisons += check_points(engines, problem, device, suspects)
+    runs, failures = train_all(engines, problem, device, on_epoch)
+    comparisons += [*failures, *check_runs(runs, problem, suspects)]
+    return Verification(problem, tuple(engines), tuple(comparisons), runs)
+
+
+def check_exact(engine: Stage, dtype: str, device: str) -> Iterator[Comparison]:
+    """Against the network worked in fractions: values, gradients, parameters after one epoch.
+
+    To the last bit, but for the parameters in float32, which have not room for all their digits.
+    """
+    w = exact.worked()
+    x, y = w.x.astype(dtype), w.y.astype(dtype)
+    params = Parameters(*(p.astype(dtype) for p in w.params))
+    batch = Point(x[: exact.BATCH_SIZE], y[: exact.BATCH_SIZE], params)
+    got = values(engine, batch, device)
+    order = np.arange(len(x))[np.newaxis]
+    *start, x, y, order = (engine.to_native(a, device) for a in (*params, x, y, order))
+    for updated in engine.sgd(tuple(start), x, y, order, exact.BATCH_SIZE, float(exact.LR)):
+        got |= {q: engine.to_numpy(p) for q, p in zip(params._fields, updated, strict=True)}
+    expected = w.forward | dict(zip(GRADIENTS, w.gradients, strict=True)) | w.after._asdict()
+    for quantity, array in expected.items():
+        bound = POINT_FLOOR[dtype] if quantity in params._fields and dtype == "float32" else 0.0
+        witness = "fractions give"
+        right = array.astype(dtype)
+        yield _compare(engine.name, "exact", quantity, got[quantity], right, bound, witness)
+
+
+def check_finite_differences(stage: Stage, problem: Problem) -> Iterator[Comparison]:
+    """Stage 1's gradients against central differences of its own loss, taken in float64.
+
+    In a single entry L is a parabola as long as no ReLU changes sign, and on a parabola a central
+    difference is exact: with a step that crosses no kink, only rounding is left for the bound.
+    """
+    for x, y, params in random_points(problem)[1:]:
+        point = Point(x[:32], y[:32], params)
+        wide = Point(_float64(x[:32]), _float64(y[:32]), Parameters(*map(_float64, params)))
+        gradients, bounds = values(stage, point), point_bounds(point)
+        step = _kink_free_step(stage, wide)
+        rounding = point_bounds(wide)["L"] / step  # of two losses, over twice the step
+        for quantity, name in zip(GRADIENTS, params._fields, strict=True):
+            got = gradients[quantity].astype(np.float64)
+            slopes = _central_differences(stage, wide, name, step, got)
+            bound = rounding + bounds[quantity]
+            witness = "central differences give"
+            yield _compare(stage.name, "finite difference", quantity, got, slopes, bound, witness)
+
+
+def check_points(
+    engines: Mapping[str, Stage], problem: Problem, device: str, suspects: Collection[str] = ()
+) -> Iterator[Comparison]:
+    """Values and gradients against stage 1's at several points."""
+    for point in random_points(problem):
+        seen = {}
+        for name, engine in engines.items():
+            try:
+                seen[name] = values(engine, point, device)
+            except Exception as error:
+                yield _raised(name, "gradient", error)
+        if REFERENCE not in seen:
+            continue
+        for quantity, bound in point_bounds(point).items():
+            yield from _blame(list(seen), partial(_compare_values, seen, quantity, bound), suspects)
+
+
+def train_all(
+    engines: Mapping[str, Stage],
+    problem: Problem,
+    device: str,
+    on_epoch: Callable[[str, int, Row], None] | None = None,
+) -> tuple[dict[str, Run], list[Comparison]]:
+    """The recorded runs, and a failure for every engine that could not be trained."""
+    runs, failures = {}, []
+    for name, engine in engines.items():
+        tell = None if on_epoch is None else partial(on_epoch, name)
+        try:
+            runs[name] = train(problem, engine, device=device, record=True, on_epoch=tell)
+        except Exception as error:
+            failures.append(_raised(name, "run", error))
+    return runs, failures
+
+
+def check_runs(
+    runs: Mapping[str, Run], problem: Problem, suspects: Collection[str] = ()
+) -> Iterator[Comparison]:
+    """The parameters after every step against stage 1's."""
+    if REFERENCE not in runs:
+        return
+    bound = run_bound(problem)
+    yield from _blame(list(runs), partial(_compare_runs, runs, bound), suspects)
+    limit = RUN_LIMIT[problem.config.dtype]
+    if bound > limit:
+        why = (
+            f"rounding alone may carry two right ones {bound:.1e} apart, so that a mistake of "
+            f"{limit:.0e} could hide"
+            if math.isfinite(bound)
+            else "the training diverges"
+        )
+        message = (
+            f"all: the runs are not decidable at a learning rate of {problem.config.lr:g}: {why}"
+        )
+        yield Comparison("all", "run", "", bound=bound, message=f"{message}; try a smaller rate")
+
+
+def _blame(
+    names: list[str], compare: Callable[[str, str], Comparison], suspects: Collection[str]
+) -> Iterator[Comparison]:
+    """Each stage beside stage 1; where stage 1 is the odd one out, the blame is its own.
+
+    It is where all the others differ from it, and either it failed a check of its own or they
+    agree with each other; unless it is they who failed checks of their own.
+    """
+    found = [compare(name, REFERENCE) for name in names]
+    others = [name for name in names if name != REFERENCE]
+    away = {c.stage for c in found if not c.ok}
+    if others and away >= set(others) and not away <= set(suspects):
+        united = len(others) > 1 and all(compare(name, others[0]).ok for name in others[1:])
+        if REFERENCE in suspects or united:
+            found = [replace(c, message="") for c in found]
+            yield compare(REFERENCE, others[0])
+    yield from found
+
+
+def _compare(
+    stage: str, check: str, quantity: str, got: Array, expected: Array, bound: float, witness: str
+) -> Comparison:
+    """Shape and dtype first, then the entries. witness: who has `expected`, with its verb."""
+    for what in ("shape", "dtype"):
+        has, must = getattr(got, what), getattr(expected, what)
+        if has != must:
+            message = f"{stage}: {quantity} has {what} {has}, must have {must}"
+            return Comparison(stage, check, quantity, math.inf, bound, message=message)
+    gaps = np.where(np.isfinite(got), abs(got - expected), math.inf)
+    index = tuple(map(int, np.unravel_index(gaps.argmax(), gaps.shape)))
+    gap, one, other = (float(a[index]) for a in (gaps, got, expected))
+    message = (
+        ""
+        if gap <= bound
+        else f"{stage}: {label(quantity, index)} is {one:.17g}, {witness} {other:.17g} "
+        f"({check}; {gap:.1e} apart, the bound is {bound:.1e})"
+    )
+    return Comparison(stage, check, quantity, gap, bound, index, one, other, message=message)
+
+
+def _compare_values(
+    seen: Mapping[str, Mapping[str, Array]], quantity: str, bound: float, stage: str, witness: str
+) -> Comparison:
+    check = "forward" if quantity in FORWARD else "gradient"
+    got, expected = seen[stage][quantity], seen[witness][quantity]
+    return _compare(stage, check, quantity, got, expected, bound, f"{witness} has")
+
+
+def _compare_runs(runs: Mapping[str, Run], bound: float, stage: str, witness: str) -> Comparison:
+    run, reference = runs[stage], runs[witness]
+    a = agreement(run, reference, bound)
+    if a.verdict != "different":
+        message = ""
+    elif a.parameter is None:
+        message = (
+            f"{stage}: the run ended after {run.steps} steps, {witness}'s after {reference.steps}"
+        )
+    else:
+        message = (
+            f"{stage}: {label(a.parameter, a.index)} left the bound {bound:.1e} in epoch "
+            f"{a.epoch}, step {a.step}: it is {a.got:.17g}, {witness} has {a.expected:.17g}"
+        )
+    return Comparison(
+        stage,
+        "run",
+        a.parameter or "",
+        a.max_abs_diff,
+        bound,
+        a.index,
+        a.got,
+        a.expected,
+        a.epoch,
+        a.step,
+        message,
+    )
+
+
+def _raised(stage: str, check: str, error: Exception) -> Comparison:
+    said = " ".join(str(error).split())
+    message = f"{stage}: raised {type(error).__name__} ({check}): {said}"
+    return Comparison(stage, check, "", message=message)
+
+
+def _guarded(stage: str, check: str, found: Iterator[Comparison]) -> Iterator[Comparison]:
+    """What was found, and a failure of the stage if it raised on the way."""
+    try:
+        yield from found
+    except Exception as error:
+        yield _raised(stage, check, error)
+
+
+def _kink_free_step(stage: Stage, point: Point) -> float:
+    """The largest power of two, 1/128 at the most, by which no entry carries a unit over 0."""
+    a1, _, _ = stage.forward(point.x, *point.params)
+    reach = np.maximum(1, abs(point.x).max(axis=1, keepdims=True))  # of W1 by x, of b1 by 1
+    room = float((abs(a1) / reach).min())
+    if room == 0:
+        raise BadInput("a1 must not be 0 at a random point: give the seed another value")
+    return 2.0 ** min(-7, math.floor(math.log2(room)) - 1)
+
+
+def _central_differences(
+    stage: Stage, point: Point, name: str, step: float, gradient: Array
+) -> Array:
+    """∂L/∂name by central differences, at 64 entries spread evenly; `gradient`'s own elsewhere."""
+    shape = getattr(point.params, name).shape
+    slopes = gradient.copy() if gradient.shape == shape else np.zeros(shape)
+    for entry in np.unique(np.linspace(0, slopes.size - 1, 64).astype(int)):
+        ends = []
+        for move in (step, -step):
+            params = point.params.copy()
+            p = getattr(params, name)
+            p.flat[entry] += move
+            _, _, f = stage.forward(point.x, *params)
+            ends.append((p.flat[entry], float(stage.loss(f, point.y))))
+        (right, above), (left, below) = ends
+        slopes.flat[entry] = (above - below) / (right - left)
+    return slopes
+
+
+def _float64(array: Array) -> Array:
+    return array.astype(np.float64)
+
+
+def label(quantity: str, index: Sequence[int]) -> str:
+    """A quantity with its index, as one writes it.
+
+    >>> label("dW1", (3, 0)), label("L", ())
+    ('dW1[3, 0]', 'L')
+    """
+    return f"{quantity}[{', '.join(map(str, index))}]" if index else quantity
