@@ -11,7 +11,7 @@ from handgrad.training import accuracy
 def held_out_accuracy(seed: int) -> float:
     p = make_problem(Config(seed=seed))
     c = p.config
-    *_, last = sgd(p.params, p.x_train, p.y_train, p.order, c.batch_size, c.lr)  # type: ignore[arg-type]
+    *_, last = sgd(p.params, p.x_train, p.y_train, p.order, c.batch_size, c.lr)
     return accuracy(forward(p.x_val, *last)[2], p.y_val)
 
 

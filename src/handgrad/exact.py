@@ -59,7 +59,7 @@ def worked() -> Worked:
     """The network worked through, as float64 arrays.
 
     >>> worked().forward["a1"][0]
-    array([0.   , 0.875, 0.9375])
+    array([0.    , 0.875 , 0.9375])
     """
     start = Parameters(*map(_exact, (W1, B1, W2, B2)))
     batch, rest = slice(None, BATCH_SIZE), slice(BATCH_SIZE, None)

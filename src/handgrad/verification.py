@@ -70,8 +70,13 @@ class Verification:
 
     @property
     def failures(self) -> list[Comparison]:
-        """The comparisons that do not hold, each saying what is wrong and where."""
-        return [c for c in self.comparisons if not c.ok]
+        """What does not hold: the largest difference of each stage, check and quantity."""
+        found: dict[tuple[str, str, str], Comparison] = {}
+        for c in self.comparisons:
+            key = c.stage, c.check, c.quantity
+            if not c.ok and (key not in found or c.max_abs_diff > found[key].max_abs_diff):
+                found[key] = c
+        return list(found.values())
 
     @property
     def ok(self) -> bool:

@@ -1,0 +1,58 @@
+"""What the README shows is what the program prints; its Python example runs as a doctest."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+ROUND_OFF = re.compile(r"\b\d\.\de-1\d\b")
+
+
+def table(text: str) -> list[list[str]]:
+    """The rows of the printed table, without the frame."""
+    lines = (line for line in text.splitlines() if line.startswith("│"))
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+
+
+def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "handgrad", "verify"],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed, shown = table(done.stdout), table(README)
+    assert len(printed) == len(shown) == 15
+    assert printed[-3:-1] != shown[-3:-1]  # times differ
+    for one, other in zip(printed[:-2], shown[:-2], strict=True):
+        assert one[0] == other[0]
+        assert one[-1] == other[-1]  # the bound
+        for cell, there in zip(one[1:-1], other[1:-1], strict=True):
+            if not ROUND_OFF.fullmatch(cell):  # another processor rounds otherwise
+                assert cell == there or ROUND_OFF.fullmatch(there)
+
+
+def test_the_readme_names_what_make_does() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    install = "pip install -c constraints.txt -e '.[dev]'"
+    assert install in README
+    assert re.sub(r"\$\(if .*?\)\) ", "", makefile.replace("--quiet ", "")).count(install) == 1
+
+
+@pytest.mark.parametrize("path", re.findall(r"`((?:src|benchmarks)/[^`]*)`", README))
+def test_every_place_that_the_readme_names_is_there(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_every_link_leads_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
