@@ -29,6 +29,7 @@ _HOMES = {
     "training": ("Run", "train"),
     "verification": ("Comparison", "Verification", "verify"),
 }
+__all__ = [name for names in _HOMES.values() for name in names]
 
 
 def __getattr__(name: str) -> Any:
@@ -39,4 +40,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(name for names in _HOMES.values() for name in names)})
+    return sorted({*globals(), *__all__})

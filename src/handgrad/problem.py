@@ -86,7 +86,7 @@ class Config:
             )
         if self.dtype not in ("float64", "float32"):
             raise BadInput(f"dtype must be float64 or float32, got {self.dtype!r}")
-        self.standard_deviation(fan_in=2)
+        _ = self.sd  # raises if init is none
 
     def _need_integer(self, name: str, at_least: int) -> None:
         value = getattr(self, name)
@@ -94,10 +94,11 @@ class Config:
             raise BadInput(f"{name} must be a whole number of at least {at_least}, got {value!r}")
         object.__setattr__(self, name, int(value))
 
-    def standard_deviation(self, fan_in: int) -> float:
-        """The standard deviation of the initial weights of a layer with `fan_in` inputs."""
+    @property
+    def sd(self) -> float | None:
+        """The initial weights' standard deviation; None stands for He's."""
         if self.init == "he":
-            return math.sqrt(2 / fan_in)
+            return None
         try:
             kind, number = self.init.split(":")
             sd = float(number)
@@ -200,35 +201,40 @@ def make_problem(config: Config | None = None) -> Problem:
     train, val = data.spawn(2)
     return Problem(
         config,
-        *_samples(np.random.default_rng(train), config.n_train),
-        *_samples(np.random.default_rng(val), config.n_val),
-        _initial_parameters(np.random.default_rng(init), config),
-        _batch_order(np.random.default_rng(order), config),
+        *samples(train, config.n_train),
+        *samples(val, config.n_val),
+        Parameters(*initial_parameters(init, config.hidden, config.sd)),
+        batch_order(order, config.n_train, config.epochs),
     )
+
+
+def samples(stream: np.random.SeedSequence, n: int) -> tuple[Array, Array]:
+    """n samples: x (n, 2) uniform on [−1, 1]², y (n, 1) is 1 where x₁·x₂ < 0, else 0."""
+    x = np.random.default_rng(stream).uniform(-1, 1, (n, 2))  # (n, 2)
+    y = (x[:, :1] * x[:, 1:] < 0).astype(np.float64)  # (n, 1)
+    return x, y
+
+
+def initial_parameters(
+    stream: np.random.SeedSequence, hidden: int, sd: float | None = None
+) -> tuple[Array, Array, Array, Array]:
+    """Normal weights of standard deviation sd, or else √(2 / inputs) (He et al. 2015); biases 0."""
+    rng = np.random.default_rng(stream)
+    W1 = (sd or np.sqrt(2 / 2)) * rng.standard_normal((hidden, 2))  # (h, 2)
+    W2 = (sd or np.sqrt(2 / hidden)) * rng.standard_normal((1, hidden))  # (1, h)
+    return W1, np.zeros(hidden), W2, np.zeros(1)
+
+
+def batch_order(stream: np.random.SeedSequence, n: int, epochs: int) -> Array:
+    """(epochs, n): row e is the order in which epoch e visits the n samples."""
+    # Row after row from one stream: a run of more epochs begins with the same ones.
+    rows = np.tile(np.arange(n), (epochs, 1))  # (epochs, n)
+    return np.random.default_rng(stream).permuted(rows, axis=1)
 
 
 def parameter_shapes(hidden: int) -> tuple[tuple[int, ...], ...]:
     """The shapes of W1, b1, W2 and b2 for `hidden` units."""
     return (hidden, 2), (hidden,), (1, hidden), (1,)
-
-
-def _samples(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
-    x = rng.uniform(-1.0, 1.0, (n, 2))
-    y = (x[:, :1] * x[:, 1:] < 0).astype(np.float64)  # (n, 1)
-    return x, y
-
-
-def _initial_parameters(rng: np.random.Generator, config: Config) -> Parameters:
-    h = config.hidden
-    W1 = config.standard_deviation(fan_in=2) * rng.standard_normal((h, 2))
-    W2 = config.standard_deviation(fan_in=h) * rng.standard_normal((1, h))
-    return Parameters(W1, np.zeros(h), W2, np.zeros(1))
-
-
-def _batch_order(rng: np.random.Generator, config: Config) -> Array:
-    # Row after row from one stream: a run of more epochs begins with the same ones.
-    rows = np.tile(np.arange(config.n_train), (config.epochs, 1))
-    return rng.permuted(rows, axis=1)
 
 
 def _is_number(value: object) -> bool:
