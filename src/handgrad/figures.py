@@ -51,7 +51,9 @@ def run_figure(runs: Sequence[Run], bound: float | None = None) -> Figure:
     return figure
 
 
-def draw_plane(axes: Axes, params: Parameters, x: np.ndarray, y: np.ndarray) -> None:
+def draw_plane(
+    axes: Axes, params: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray
+) -> None:
     """Samples x (B, 2) of classes y (B, 1), where f ≥ ½ (shaded), and each unit's line a1 = 0."""
     W1, b1, W2, b2 = params
     reach = float(abs(x).max()) * 1.05
@@ -71,6 +73,11 @@ def draw_plane(axes: Axes, params: Parameters, x: np.ndarray, y: np.ndarray) -> 
         )
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="x₁", ylabel="x₂")
     axes.legend(loc="upper right", fontsize=8)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """One line under the figure that says what to see in it."""
+    figure.text(0.5, -0.01, text, ha="center", va="top", style="italic")
 
 
 def draw_differences(axes: Axes, runs: Sequence[Run], bound: float | None) -> None:

@@ -1,0 +1,180 @@
+"""Build the notebooks: paste the package's source into the lessons, execute, write.
+
+A lesson is a percent-format text (jupytext). In its code cells,
+
+    # include numpy_manual: relu, backward as numpy_backward
+
+becomes the source of these objects, renamed wherever they are defined, called or named in it;
+after a semicolon stand names that are only renamed. And
+
+    # line numpy_manual.backward: dW2
+
+becomes the one line of that function that assigns dW2. Cell ids come from the content, and stored
+outputs are kept where no code has changed, so that building twice changes no byte.
+"""
+
+import ast
+import re
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from rich.progress import track
+
+from handgrad.files import write_whole
+
+ROOT = Path(__file__).parent.parent
+LESSONS = ROOT / "lessons"
+NOTEBOOKS = ROOT / "notebooks"
+PACKAGE = ROOT / "src" / "handgrad"
+
+INCLUDE = re.compile(r"^# include (\w+): ([^;\n]+)(?:; (.+))?$", re.MULTILINE)
+LINE = re.compile(r"^# line (\w+)\.(\w+): (.+)$", re.MULTILINE)
+
+
+def lessons() -> list[Path]:
+    """The lessons, in order."""
+    return sorted(LESSONS.glob("0*.py"))
+
+
+def build(lesson: Path) -> Any:
+    """The lesson as a notebook that has not been executed."""
+    notebook = jupytext.reads(lesson.read_text(), fmt="py:percent")
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.source = paste(cell.source)
+        text, again = f"{cell.cell_type}\n{cell.source}", 0
+        while (name := sha256(f"{text}\n{again}".encode()).hexdigest()[:8]) in seen:
+            again += 1
+        seen.add(name)
+        cell.id = name
+    return notebook
+
+
+def paste(source: str) -> str:
+    """The cell's source with its includes and lines filled in."""
+
+    def include(match: re.Match[str]) -> str:
+        module, wanted, also = match.groups()
+        names, renamed = [], {}
+        for entry in re.split(r",\s*", wanted) + (re.split(r",\s*", also) if also else []):
+            name, _, other = entry.strip().partition(" as ")
+            names.append(name)
+            if other:
+                renamed[name] = other
+        names = names[: len(re.split(r",\s*", wanted))]
+        return join([rename(definition(module, name), renamed) for name in names])
+
+    def line(match: re.Match[str]) -> str:
+        module, function, name = match.groups()
+        return assignments(module, function)[name]
+
+    return LINE.sub(line, INCLUDE.sub(include, source))
+
+
+def definition(module: str, name: str) -> str:
+    """The source of a function, class or value that a module of the package defines."""
+    text = source_of(module)
+    for node in ast.parse(text).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        names = [getattr(node, "name", None), *(getattr(t, "id", None) for t in targets)]
+        if name in names:
+            segment = ast.get_source_segment(text, node)
+            assert segment is not None
+            return segment
+    raise SystemExit(f"lessons: {module} must define {name}, but does not: mend the include")
+
+
+def assignments(module: str, function: str) -> dict[str, str]:
+    """The lines of a function that assign, comment included, by what they assign; in order."""
+    text = definition(module, function)
+    (node,) = ast.parse(text).body
+    lines = text.splitlines()
+    return {
+        ast.unparse(statement.targets[0]).strip("()"): dedent(lines[statement.lineno - 1])
+        for statement in ast.walk(node)
+        if isinstance(statement, ast.Assign)
+    }
+
+
+def rename(source: str, names: dict[str, str]) -> str:
+    """The source with these names changed wherever it defines or uses them."""
+    lines = [line.encode() for line in source.splitlines()]
+    places = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and node.id in names:
+            places.append((node.lineno, node.col_offset, node.id))
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in names:
+            start = lines[node.lineno - 1].index(f" {node.name}".encode()) + 1
+            places.append((node.lineno, start, node.name))
+    for line, column, name in sorted(places, reverse=True):
+        old = lines[line - 1]
+        after = column + len(name.encode())
+        lines[line - 1] = old[:column] + names[name].encode() + old[after:]
+    return b"\n".join(lines).decode()
+
+
+def join(sources: list[str]) -> str:
+    """Definitions two blank lines apart, values together."""
+    text = sources[0]
+    for before, source in zip(sources, sources[1:], strict=False):
+        apart = "\n" if "\n" not in before and "\n" not in source else "\n\n\n"
+        text += apart + source
+    return text
+
+
+def source_of(module: str) -> str:
+    """The text of a module of the package, a stage or any other."""
+    stage = PACKAGE / "stages" / f"{module}.py"
+    return (stage if stage.exists() else PACKAGE / f"{module}.py").read_text()
+
+
+def execute(notebook: Any) -> None:
+    """Run all cells in an empty folder, and keep what they print."""
+    with tempfile.TemporaryDirectory() as folder:
+        NotebookClient(
+            notebook,
+            timeout=300,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": folder}},
+        ).execute()
+    notebook.metadata.language_info = {"name": "python"}
+
+
+def keep_outputs(notebook: Any, stored: Any) -> bool:
+    """Take the outputs of the stored notebook, if its code is the same to the letter."""
+    new, old = ([c for c in n.cells if c.cell_type == "code"] for n in (notebook, stored))
+    if [c.source for c in new] != [c.source for c in old]:
+        return False
+    for cell, before in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = before.outputs, before.execution_count
+    return True
+
+
+def main(arguments: list[str]) -> None:
+    """Build every notebook; with --execute, run also those whose code has not changed."""
+    for lesson in track(lessons(), "notebooks"):
+        file = NOTEBOOKS / f"{lesson.stem}.ipynb"
+        notebook = build(lesson)
+        stored = nbformat.read(file, 4) if file.exists() else None
+        if "--execute" in arguments or stored is None or not keep_outputs(notebook, stored):
+            execute(notebook)
+        nbformat.validate(notebook)
+        write_whole(file, nbformat.writes(notebook).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
