@@ -6,13 +6,13 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench notebooks clean
 
 run: $(READY)
 	$(BIN)/handgrad verify
 
 test: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -22,6 +22,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/ladder.py
+
+notebooks: $(READY)
+	$(BIN)/python lessons/build.py
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "handgrad: Python must be 3.11 or newer, got " + sys.version.split()[0] + ": name another one, as in make PYTHON=python3.12")'

@@ -7,6 +7,9 @@
 #
 # New here: everything. You need the chain rule, matrices, and a little NumPy. Reading takes half an
 # hour, running a few seconds. Every claim is checked by a cell that **raises** if it is not true.
+#
+# The first cell has three helpers. Read `check`: it prints the largest difference beside the bound
+# that is allowed, or raises and says which entry is wrong.
 
 # %%
 from collections.abc import Iterator, Sequence
@@ -299,7 +302,7 @@ def single_gradients(x: Array, y: Array) -> list[Four]:
 
 batch = backward(x_train, y_train, W1, b1, W2, b2)
 singles = single_gradients(x_train, y_train)
-for name, gradient, alone in zip(("dW1", "db1", "dW2", "db2"), batch, zip(*singles), strict=True):
+for name, gradient, alone in zip(("dW1", "db1", "dW2", "db2"), batch, zip(*singles, strict=True), strict=True):
     check(name, gradient, np.mean(alone, axis=0), 2e-14)
 
 # %% [markdown]
@@ -439,7 +442,7 @@ for step, trained in enumerate(sgd(params, x_train, y_train, order, BATCH_SIZE, 
         history.append(observe(*trained))
 history = np.array(history)  # (EPOCHS + 1, 7)
 
-print(f"after {step} steps: training loss {history[-1, 0]:.6f}, held-out accuracy {history[-1, 2]:.3f}")
+print(f"{step} updates, training loss {history[-1, 0]:.6f}, held-out accuracy {history[-1, 2]:.3f}")
 if history[-1, 2] < 0.93:
     raise AssertionError(f"held-out accuracy must reach 0.93, got {history[-1, 2]}")
 

@@ -131,7 +131,7 @@ def flat(params: Any) -> Array:
 
 
 def observe(params: Sequence[Array]) -> list[float]:
-    """Losses on both sets, held-out accuracy, norms of the four gradients, share of active units."""
+    """Both losses, held-out accuracy, norms of the four gradients, share of units that are on."""
     a1, _, f = numpy_forward(x_train, *params)
     f_val = numpy_forward(x_val, *params)[2]
     accuracy = ((f_val >= 0.5) == (y_val == 1)).mean()

@@ -15,9 +15,13 @@ outputs are kept where no code has changed, so that building twice changes no by
 
 import ast
 import re
+import subprocess
 import sys
 import tempfile
+import tomllib
+from base64 import b64decode
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -32,6 +36,7 @@ from handgrad.files import write_whole
 ROOT = Path(__file__).parent.parent
 LESSONS = ROOT / "lessons"
 NOTEBOOKS = ROOT / "notebooks"
+GALLERY = ROOT / "docs" / "gallery"
 PACKAGE = ROOT / "src" / "handgrad"
 
 INCLUDE = re.compile(r"^# include (\w+): ([^;\n]+)(?:; (.+))?$", re.MULTILINE)
@@ -50,16 +55,52 @@ def build(lesson: Path) -> Any:
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    seen: set[str] = set()
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = paste(cell.source)
+    notebook = formatted(notebook)
+    notebook.cells[0].source = badge(lesson.stem, repository()) + notebook.cells[0].source
+    seen: set[str] = set()
+    for cell in notebook.cells:
         text, again = f"{cell.cell_type}\n{cell.source}", 0
         while (name := sha256(f"{text}\n{again}".encode()).hexdigest()[:8]) in seen:
             again += 1
         seen.add(name)
         cell.id = name
     return notebook
+
+
+def badge(name: str, repository: str) -> str:
+    """A link that opens the notebook in Colab; nothing while the repository has no address."""
+    if not repository:
+        return ""
+    where = f"{repository.removeprefix('https://github.com/')}/blob/main/notebooks/{name}.ipynb"
+    return f"[Open in Colab](https://colab.research.google.com/github/{where})\n\n"
+
+
+def repository() -> str:
+    """The repository's address, kept in pyproject.toml alone; empty while it has none."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return str(project.get("urls", {}).get("Repository", ""))
+
+
+def figures(notebook: Any) -> list[tuple[str, bytes]]:
+    """Every figure of an executed notebook: its caption, and its PNG file's content."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                (caption,) = re.findall(r'caption\(\s*figure, "([^"]+)"', cell.source)
+                found.append((caption, b64decode(png)))
+    return found
+
+
+def formatted(notebook: Any) -> Any:
+    """The notebook with its code laid out as the package's is."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "lesson.ipynb", "-"]
+    text = nbformat.writes(notebook)
+    done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=True)
+    return nbformat.reads(done.stdout, 4)
 
 
 def paste(source: str) -> str:
@@ -128,7 +169,7 @@ def rename(source: str, names: dict[str, str]) -> str:
 def join(sources: list[str]) -> str:
     """Definitions two blank lines apart, values together."""
     text = sources[0]
-    for before, source in zip(sources, sources[1:], strict=False):
+    for before, source in pairwise(sources):
         apart = "\n" if "\n" not in before and "\n" not in source else "\n\n\n"
         text += apart + source
     return text
@@ -174,6 +215,8 @@ def main(arguments: list[str]) -> None:
             execute(notebook)
         nbformat.validate(notebook)
         write_whole(file, nbformat.writes(notebook).encode() + b"\n")
+        for number, (_, png) in enumerate(figures(notebook), 1):
+            write_whole(GALLERY / f"{lesson.stem}-{number}.png", png)
 
 
 if __name__ == "__main__":

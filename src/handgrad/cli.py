@@ -210,6 +210,28 @@ def train(
     return 0 if run.diverged_at is None else 1
 
 
+@app.command()
+def notebooks(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy them into.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite notebooks that have been changed.")
+    ] = False,
+) -> int:
+    """Copy the four notebooks into a folder of yours.
+
+    They need numpy, matplotlib, torch and Jupyter, and no handgrad.
+    """
+    from handgrad.notebooks import copy_notebooks
+
+    for path in copy_notebooks(folder, force):
+        print(path)
+    print(
+        f"\nOpen them with `pip install jupyterlab` and `jupyter lab {folder}`, or in Google Colab "
+        "with File › Upload notebook."
+    )
+    return 0
+
+
 def main() -> NoReturn:
     """Run the command; what cannot be used is told in one line, with exit code 2."""
     try:

@@ -51,9 +51,7 @@ def run_figure(runs: Sequence[Run], bound: float | None = None) -> Figure:
     return figure
 
 
-def draw_plane(
-    axes: Axes, params: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray
-) -> None:
+def draw_plane(axes: Axes, params: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> None:
     """Samples x (B, 2) of classes y (B, 1), where f ≥ ½ (shaded), and each unit's line a1 = 0."""
     W1, b1, W2, b2 = params
     reach = float(abs(x).max()) * 1.05

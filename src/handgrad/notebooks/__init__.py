@@ -1,0 +1,34 @@
+"""The four notebooks, to be copied into a learner's folder.
+
+An installed package has them beside this file; a checkout has them at its top.
+"""
+
+from pathlib import Path
+
+from handgrad.files import make_folder, write_whole
+from handgrad.problem import BadInput
+
+
+def notebooks() -> list[Path]:
+    """The notebooks' files, in order."""
+    here = Path(__file__).parent
+    return sorted(here.glob("*.ipynb")) or sorted((here.parents[2] / "notebooks").glob("*.ipynb"))
+
+
+def copy_notebooks(folder: Path, force: bool = False) -> list[Path]:
+    """Copy them; the files that are there now.
+
+    Raises `BadInput`, before anything is written, where a file of that name holds something else
+    (a learner's work) and `force` is not given, and where the folder cannot be written.
+    """
+    make_folder(folder)
+    copies = {folder / source.name: source.read_bytes() for source in notebooks()}
+    changed = [p for p, data in copies.items() if p.exists() and p.read_bytes() != data]
+    if changed and not force:
+        raise BadInput(
+            f"{', '.join(map(str, changed))} would be overwritten, and may hold your work: "
+            "choose another folder, or add --force"
+        )
+    for path, data in copies.items():
+        write_whole(path, data)
+    return list(copies)
