@@ -207,6 +207,20 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments: str, says: str, tmp_
     assert (tmp_path / "whole").read_bytes() == before
 
 
+def test_notebooks_are_copied_and_never_over_changed_ones(tmp_path: Path) -> None:
+    done = handgrad("notebooks", "mine", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "jupyter lab mine" in done.stdout
+    assert len(list((tmp_path / "mine").iterdir())) == 4
+    (tmp_path / "mine" / "01_numpy_manual.ipynb").write_text("my work")
+    refused = handgrad("notebooks", "mine", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "01_numpy_manual.ipynb would be overwritten" in refused.stderr
+    assert (tmp_path / "mine" / "01_numpy_manual.ipynb").read_text() == "my work"
+    assert handgrad("notebooks", "mine", "--force", cwd=tmp_path).returncode == 0
+
+
 def test_help_is_enough_to_use_it(tmp_path: Path) -> None:
     for arguments in ([], ["--help"]):
         done = handgrad(*arguments, cwd=tmp_path)

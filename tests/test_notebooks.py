@@ -72,6 +72,22 @@ def test_outputs_are_kept_only_where_no_code_changed() -> None:
     assert not lessons.keep_outputs(changed, stored)
 
 
+def test_no_badge_is_printed_while_the_repository_has_no_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert lessons.repository() == ""
+    assert "colab" not in lessons.build(LESSONS[0]).cells[0].source.lower()
+    monkeypatch.setattr(lessons, "repository", lambda: "https://github.com/someone/handgrad")
+    assert (
+        lessons.build(LESSONS[0])
+        .cells[0]
+        .source.startswith(
+            "[Open in Colab](https://colab.research.google.com/github/someone/handgrad/blob/main/"
+            "notebooks/01_numpy_manual.ipynb)\n\n# 1"
+        )
+    )
+
+
 def test_an_include_of_nothing_is_told() -> None:
     with pytest.raises(SystemExit, match="numpy_manual must define nothing, but does not"):
         lessons.paste("# include numpy_manual: nothing")

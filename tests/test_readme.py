@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import build as lessons
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -48,11 +50,32 @@ def test_the_readme_names_what_make_does() -> None:
     assert re.sub(r"\$\(if .*?\)\) ", "", makefile.replace("--quiet ", "")).count(install) == 1
 
 
-@pytest.mark.parametrize("path", re.findall(r"`((?:src|benchmarks)/[^`]*)`", README))
+@pytest.mark.parametrize(
+    "path", re.findall(r"`((?:src|benchmarks|notebooks|lessons)/[^`]*)`", README)
+)
 def test_every_place_that_the_readme_names_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+@pytest.mark.parametrize("path", re.findall(r"(?:\]\(|src=\")([^)#:\"]+)[)\"]", README))
 def test_every_link_leads_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_the_gallery_shows_every_figure_with_its_caption() -> None:
+    for lesson in lessons.lessons():
+        notebook = nbformat.read(lessons.NOTEBOOKS / f"{lesson.stem}.ipynb", 4)
+        for number, (caption, png) in enumerate(lessons.figures(notebook), 1):
+            file = lessons.GALLERY / f"{lesson.stem}-{number}.png"
+            assert file.read_bytes() == png, "run `make notebooks`"
+            (row,) = (line for line in README.splitlines() if file.name in line)
+            assert row.endswith(f"{caption} |")
+
+
+def test_sections_of_the_teaching_plan_are_in_the_notebooks() -> None:
+    prose = "".join((lessons.NOTEBOOKS / f"{p.stem}.ipynb").read_text() for p in lessons.lessons())
+    plan = README[README.index("**Teaching with them.**") : README.index("## From Python")]
+    named = re.findall(r"\*([A-Z][^*]+)\*", plan.replace("**", ""))
+    assert len(named) > 8
+    for section in named:
+        assert re.search(rf"#+ {section}", prose), section
