@@ -90,7 +90,7 @@ def figures(notebook: Any) -> list[tuple[str, bytes]]:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
-                (caption,) = re.findall(r'caption\(\s*figure, "([^"]+)"', cell.source)
+                (caption,) = re.findall(r'caption\(\s*figure,\s*"([^"]+)"', cell.source)
                 found.append((caption, b64decode(png)))
     return found
 

@@ -164,7 +164,7 @@ def test_every_figure_has_axes_with_names_and_a_caption(name: str) -> None:
     shown = [source for source in code(committed(name)) if "plt.show()" in source]
     assert shown
     for source in shown:
-        assert re.search(r'caption\(\s*figure, "[^"]+\."\s*\)', source)
+        assert re.search(r'caption\(\s*figure,\s*"[^"]+\.",?\s*\)', source)
         named = "xlabel=" in source or "draw_plane(" in source or "set_axis_off" in source
         assert named
 
