@@ -22,6 +22,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/ladder.py
+	$(BIN)/python benchmarks/gradcheck.py
 
 notebooks: $(READY)
 	$(BIN)/python lessons/build.py

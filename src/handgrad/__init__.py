@@ -4,6 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from handgrad.gradcheck import assert_gradients as assert_gradients
+    from handgrad.gradcheck import gradcheck as gradcheck
+    from handgrad.gradcheck.modules import gradcheck_module as gradcheck_module
     from handgrad.parity import Agreement as Agreement
     from handgrad.parity import agreement as agreement
     from handgrad.problem import BadInput as BadInput
@@ -23,6 +26,8 @@ __version__ = "0.1.0"
 
 # A name is imported when it is first asked for (scientific-python.org, SPEC 1).
 _HOMES = {
+    "gradcheck": ("assert_gradients", "gradcheck"),
+    "gradcheck.modules": ("gradcheck_module",),
     "parity": ("Agreement", "agreement"),
     "problem": ("BadInput", "Config", "Parameters", "Problem", "make_problem"),
     "stages": ("STAGES", "Stage"),

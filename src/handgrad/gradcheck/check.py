@@ -1,0 +1,227 @@
+"""Is this backward pass the derivative of this forward pass? For any code, not only ours."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handgrad.gradcheck.causes import cause
+from handgrad.gradcheck.landscape import Array, Landscape, Slope, flat
+from handgrad.gradcheck.locate import locate
+from handgrad.gradcheck.preflight import Native, require_sound
+from handgrad.gradcheck.report import (
+    FAIL,
+    INCONCLUSIVE,
+    NONDIFFERENTIABLE,
+    PASS,
+    ParameterReport,
+    Report,
+)
+
+VAGUE = 1e-3
+"""A tolerance above this share of the gradient proves nothing: inconclusive."""
+
+
+def gradcheck(
+    loss: Callable[[Any], Any],
+    params: Mapping[str, Any],
+    grads: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]],
+    *,
+    activations: Callable[[Any], Any] | None = None,
+    points: int = 3,
+    directions: int = 2,
+    delta: float = 1e-6,
+    seed: int | None = None,
+) -> Report:
+    """Compare gradients with slopes of the loss along random directions within each parameter.
+
+    loss: params → one number, the same every time. params: name → float array or tensor of any
+    shape. grads: the gradients under the same names and shapes, or a function of params that
+    returns them; a function can be checked at `points` points (the given one and others nearby),
+    a mapping at the given one alone. activations: params → the pre-activations of the piecewise
+    linear units (arrays, a list, or a dict): with it, no kink lies between the ends of any
+    difference, for certain, and units that hide mistakes are reported.
+
+    directions: random ones for each parameter and point; delta: see `ParameterReport.bound`;
+    seed: of the directions, drawn afresh when left out. The number of evaluations of the loss
+    does not grow with the size of the parameters, as long as nothing is wrong.
+
+    Raises `Refusal` where loss, params or grads cannot be checked at all.
+
+    >>> import numpy as np
+    >>> params = {"x": np.array([1.0, 2.0])}
+    >>> def loss(p):
+    ...     return (p["x"] ** 2).sum() / 2
+    >>> gradcheck(loss, params, lambda p: {"x": p["x"]}).verdict
+    'pass'
+    >>> gradcheck(loss, params, lambda p: {"x": -p["x"]})["x"].cause
+    'its sign is wrong'
+    """
+    native = Native(params)
+    require_sound(native, loss, grads)
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    rng = np.random.default_rng(seed)
+    start = native.arrays()
+    tried = [start] if not callable(grads) else _nearby(start, points, rng)
+    checks, notes, on_kink, layers = [], [], False, []
+    for number, point in enumerate(tried):
+        given = grads(native.build(point)) if callable(grads) else grads
+        gradients = native.to_arrays(given)
+        z = None if activations is None else activations(native.build(point))
+        if z is not None:
+            layers.append(z)
+            kink = _kink(z)
+            if kink is not None and number == 0:
+                on_kink = True
+                notes.append(f"at the given point {kink}: the loss has a kink there")
+            if kink is not None:
+                continue
+        landscape = Landscape(
+            lambda p: native.number(loss(native.build(p))),
+            point,
+            None if activations is None else lambda p: flat(activations(native.build(p))),
+            rng,
+        )
+        checks.append((landscape, gradients))
+    if on_kink and checks:
+        notes.append(f"checked at {len(checks)} nearby points instead")
+    notes += _coverage(layers)
+    found = {
+        name: _parameter(name, checks, directions, delta) if checks else _on_kink(name)
+        for name in start
+    }
+    evaluations = sum(landscape.evaluations for landscape, _ in checks)
+    return Report(found, evaluations, len(checks), delta, seed, tuple(notes))
+
+
+def assert_gradients(*arguments: Any, **options: Any) -> None:
+    """`gradcheck`, for a test: raises `AssertionError` with the report unless it passes."""
+    gradcheck(*arguments, **options).raise_if_failed()
+
+
+@dataclass(frozen=True)
+class _AtPoint:
+    """One parameter at one point: the slopes, and how far the gradient is from each."""
+
+    verdict: str
+    tolerance: float
+    norm: float
+    certified: bool
+
+
+def _parameter(
+    name: str, checks: list[tuple[Landscape, dict[str, Array]]], directions: int, delta: float
+) -> ParameterReport:
+    """The verdict on one parameter: wrong anywhere is wrong, right somewhere is right."""
+    found = []
+    for landscape, gradients in checks:
+        at = _at_point(landscape, name, gradients, directions)
+        if at.verdict == FAIL:
+            wrong = locate(landscape, name, gradients[name])
+            why = cause(landscape, name, gradients)
+            return ParameterReport(
+                name,
+                FAIL,
+                *_bound(at, directions, delta),
+                at.certified,
+                wrong.index,
+                wrong.analytic,
+                wrong.numeric,
+                wrong.where,
+                why,
+            )
+        found.append(at)
+    best = min(found, key=lambda at: (at.verdict != PASS, at.tolerance / (at.norm or 1)))
+    return ParameterReport(name, best.verdict, *_bound(best, directions, delta), best.certified)
+
+
+def _at_point(
+    landscape: Landscape, name: str, gradients: dict[str, Array], directions: int
+) -> _AtPoint:
+    gradient = gradients[name]
+
+    def measure() -> tuple[Slope, bool]:
+        direction = landscape.rng.standard_normal(gradient.shape)
+        slope = landscape.slope(name, direction)
+        return slope, slope.allows(float((gradient * direction).sum()))
+
+    measured = [measure() for _ in range(directions)]
+    certified = all(slope.certified for slope, _ in measured)
+    if not all(right for _, right in measured) and not certified:
+        measured += [measure() for _ in range(2)]  # a kink misleads one direction, not all
+    tolerance = max(slope.tolerance for slope, _ in measured)
+    norm = float(np.linalg.norm(gradient))
+    # A gradient of zero has no size of its own; the others' tells what small is.
+    size = max(norm, 1e-3 * max(float(np.linalg.norm(g)) for g in gradients.values()))
+    wrong = sum(not right for _, right in measured)
+    if any(slope.on_kink or slope.vague for slope, right in measured if not right):
+        verdict = INCONCLUSIVE
+    elif wrong > (0 if certified else len(measured) // 2):
+        verdict = FAIL
+    elif wrong or tolerance > VAGUE * size:
+        verdict = INCONCLUSIVE
+    else:
+        verdict = PASS
+    return _AtPoint(verdict, tolerance, norm, certified)
+
+
+def _bound(at: _AtPoint, directions: int, delta: float) -> tuple[float, float]:
+    """For v ~ N(0, I) and m directions, P(all |e·v| ≤ 2τ) ≤ (√(2/π) 2τ / ‖e‖)^m, solved for ‖e‖."""
+    bound = 2 * math.sqrt(2 / math.pi) * at.tolerance * delta ** (-1 / directions)
+    return bound, bound / at.norm if at.norm else math.inf
+
+
+def _on_kink(name: str) -> ParameterReport:
+    return ParameterReport(name, NONDIFFERENTIABLE, math.inf, math.inf, certified=False)
+
+
+def _nearby(
+    start: dict[str, Array], points: int, rng: np.random.Generator
+) -> list[dict[str, Array]]:
+    tried = [start]
+    for _ in range(points - 1):
+        moved = {}
+        for name, p in start.items():
+            size = 0.05 * (float(np.sqrt(np.mean(np.square(p)))) or 1.0)
+            moved[name] = (p + size * rng.standard_normal(p.shape)).astype(p.dtype)
+        tried.append(moved)
+    return tried
+
+
+def _layers(z: Any) -> dict[str, Array]:
+    if isinstance(z, Mapping):
+        return {str(name): np.asarray(a) for name, a in z.items()}
+    if isinstance(z, list | tuple):
+        return {f"layer {k}": np.asarray(a) for k, a in enumerate(z, 1)}
+    return {"layer 1": np.asarray(z)}
+
+
+def _kink(z: Any) -> str | None:
+    """Where a pre-activation is exactly 0."""
+    for layer, a in _layers(z).items():
+        zeros = np.argwhere(a == 0)
+        if len(zeros):
+            place = [int(i) for i in zeros[0]]
+            more = f", as {len(zeros) - 1} more are" if len(zeros) > 1 else ""
+            return f"the pre-activation {layer}{place} (sample, unit) is exactly 0{more}"
+    return None
+
+
+def _coverage(seen: list[Any]) -> list[str]:
+    """Units that were on, or off, for every sample at every point: what they could hide."""
+    notes: list[str] = []
+    if not seen:
+        return notes
+    for layer in _layers(seen[0]):
+        z = np.concatenate([np.atleast_2d(_layers(s)[layer]) for s in seen])
+        never_on = [int(u) for u in np.flatnonzero((z <= 0).all(axis=0))]
+        never_off = [int(u) for u in np.flatnonzero((z > 0).all(axis=0))]
+        if never_on:
+            notes.append(
+                f"{layer}: units {never_on} are never on, and hide any mistake before them"
+            )
+        if never_off:
+            notes.append(f"{layer}: units {never_off} are never off, and hide a missing mask")
+    return notes

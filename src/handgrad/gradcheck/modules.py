@@ -1,0 +1,91 @@
+"""The gradient check for PyTorch: a module, or any function of tensors, with its inputs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from handgrad.gradcheck.check import gradcheck
+from handgrad.gradcheck.report import Report
+
+
+def gradcheck_module(
+    module: nn.Module | Callable[..., Any],
+    inputs: Tensor | Sequence[Tensor],
+    *,
+    seed: int | None = None,
+    **options: Any,
+) -> Report:
+    """Check autograd's gradients of a module's parameters and of its inputs.
+
+    module: an `nn.Module`, the `apply` of a `torch.autograd.Function`, or any function of tensors.
+    inputs: its arguments; those of float dtype are checked, as "input 0", "input 1", … Several
+    outputs are contracted with random normal covectors, drawn afresh (ones would hide a softmax
+    or a layer norm, whose outputs have a constant sum). What enters an `nn.ReLU` is watched, so
+    that kinks are certified. options: as in `gradcheck`.
+
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()).double()
+    >>> gradcheck_module(net, torch.randn(5, 2, dtype=torch.float64)).verdict
+    'pass'
+    """
+    arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    own = dict(module.named_parameters()) if isinstance(module, nn.Module) else {}
+    given = {f"input {k}": x for k, x in enumerate(arguments) if x.is_floating_point()}
+    params = {name: t.detach().clone().requires_grad_() for name, t in {**own, **given}.items()}
+
+    def outputs(p: dict[str, Tensor]) -> list[Tensor]:
+        values = [p.get(f"input {k}", x) for k, x in enumerate(arguments)]
+        if isinstance(module, nn.Module):
+            mine = {name: p[name] for name in own}
+            made = torch.func.functional_call(module, mine, tuple(values))
+        else:
+            made = module(*values)
+        return [made] if isinstance(made, Tensor) else list(made)
+
+    rng = np.random.default_rng(seed)
+    covectors = [
+        torch.as_tensor(rng.standard_normal(tuple(o.shape)), dtype=o.dtype, device=o.device)
+        for o in outputs(params)
+    ]
+
+    def loss(p: dict[str, Tensor]) -> Tensor:
+        pairs = zip(outputs(p), covectors, strict=True)
+        return torch.stack([(o * c).sum() for o, c in pairs]).sum()
+
+    def grads(p: dict[str, Tensor]) -> dict[str, Tensor]:
+        leaves = list(p.values())
+        found = torch.autograd.grad(loss(p), leaves, allow_unused=True, materialize_grads=True)
+        return dict(zip(p, found, strict=True))
+
+    watched = _relus(module)
+
+    def activations(p: dict[str, Tensor]) -> dict[str, Tensor]:
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            return lambda _, entered: seen.update(
+                {name: entered[0].detach().reshape(-1, entered[0].shape[-1])}
+            )
+
+        hooks = [relu.register_forward_pre_hook(keep(name)) for name, relu in watched.items()]
+        try:
+            with torch.no_grad():
+                outputs(p)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen
+
+    return gradcheck(
+        loss, params, grads, activations=activations if watched else None, seed=seed, **options
+    )
+
+
+def _relus(module: Any) -> dict[str, nn.Module]:
+    if not isinstance(module, nn.Module):
+        return {}
+    return {f"{n or 'ReLU'}": m for n, m in module.named_modules() if isinstance(m, nn.ReLU)}

@@ -1,0 +1,90 @@
+"""What a gradient check found, to be read by a person or a program."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PASS, FAIL = "pass", "fail"
+INCONCLUSIVE, NONDIFFERENTIABLE = "inconclusive", "nondifferentiable"
+WORST_FIRST = (FAIL, NONDIFFERENTIABLE, INCONCLUSIVE, PASS)
+
+
+class Refusal(ValueError):
+    """A loss, parameter or gradient that cannot be checked: what must hold, what came."""
+
+
+@dataclass(frozen=True)
+class ParameterReport:
+    """What was found for one parameter.
+
+    bound: an error of the gradient with a larger Euclidean norm was caught with a probability of
+    at least 1 − delta; relative_bound: the same over the gradient's norm; certified: whether no
+    kink can have disturbed it. Where it failed: index, analytic and numeric of the worst entry
+    found, where ("entries [...]", "rows [...]", "columns [...]" or "dense"), and cause, a sentence
+    or None.
+    """
+
+    name: str
+    verdict: str
+    bound: float
+    relative_bound: float
+    certified: bool
+    index: tuple[int, ...] | None = None
+    analytic: float | None = None
+    numeric: float | None = None
+    where: str | None = None
+    cause: str | None = None
+
+    def __str__(self) -> str:
+        head = f"{self.name:<12} {self.verdict:<18}"
+        if self.verdict == FAIL:
+            place = "" if self.index is None else f"{list(self.index)} "
+            found = (
+                ""
+                if self.index is None
+                else f"is {self.analytic:.9g}, should be {self.numeric:.9g}; "
+            )
+            cause = self.cause or "cause unknown"
+            return f"{head}{place}{found}wrong: {self.where}; {cause}"
+        certified = "" if self.certified else ", not certified"
+        return (
+            f"{head}an error above {self.bound:.1e} ({self.relative_bound:.1e} of the gradient) "
+            f"would have been seen{certified}"
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole check. `report[name]` is a parameter's own; `notes` say what it cannot see.
+
+    evaluations: calls of the loss; points: at how many the gradient was checked; seed: of the
+    random directions, drawn afresh for every check.
+    """
+
+    parameters: Mapping[str, ParameterReport]
+    evaluations: int
+    points: int
+    delta: float
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the parameters' verdicts."""
+        return min((p.verdict for p in self.parameters.values()), key=WORST_FIRST.index)
+
+    def __getitem__(self, name: str) -> ParameterReport:
+        return self.parameters[name]
+
+    def __str__(self) -> str:
+        points = "1 point" if self.points == 1 else f"{self.points} points"
+        head = (
+            f"gradient check: {self.verdict} ({points}, {self.evaluations} evaluations of the "
+            f"loss, seed {self.seed}; a bound holds with probability 1 − {self.delta:g})"
+        )
+        notes = [f"note: {note}" for note in self.notes]
+        return "\n".join([head, *map(str, self.parameters.values()), *notes])
+
+    def raise_if_failed(self) -> None:
+        """Raise `AssertionError` with this text unless the verdict is "pass"."""
+        if self.verdict != PASS:
+            raise AssertionError(str(self))

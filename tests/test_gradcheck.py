@@ -1,0 +1,415 @@
+"""The gradient checker: right code passes, wrong code fails where it is wrong, and says so."""
+
+import random
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from handgrad import assert_gradients, gradcheck, gradcheck_module
+from handgrad.gradcheck import Refusal
+from handgrad.gradcheck.landscape import Landscape, flat
+from handgrad.mistakes import CATALOGUE, backward
+
+Params = dict[str, np.ndarray]
+
+
+class Network:
+    """Two layers with squared loss on normal data; its gradients by the catalogue's right lines."""
+
+    def __init__(self, seed: int, d: int = 3, h: int = 5, B: int = 20, scale: float = 1.0) -> None:
+        rng = np.random.default_rng(seed)
+        self.x, self.y = rng.standard_normal((B, d)), rng.standard_normal((B, 1))
+        W1, W2 = rng.standard_normal((h, d)), rng.standard_normal((1, h))
+        self.params = {
+            "W1": W1,
+            "b1": rng.standard_normal(h),
+            "W2": W2,
+            "b2": rng.standard_normal(1),
+        }
+        self.scale = scale
+        self.calls = 0
+
+    def activations(self, p: Params) -> dict[str, np.ndarray]:
+        return {"a1": self.x @ p["W1"].T + p["b1"]}
+
+    def loss(self, p: Params) -> float:
+        self.calls += 1
+        f = np.maximum(self.activations(p)["a1"], 0) @ p["W2"].T + p["b2"]
+        return float(self.scale * 0.5 * ((f - self.y) ** 2).mean())
+
+    def grads(self, p: Params, using: Any = backward) -> Params:
+        (dW1, dW2), (db1, db2) = using([p["W1"], p["W2"]], [p["b1"], p["b2"]], self.x, self.y)
+        return {k: self.scale * g for k, g in zip(p, (dW1, db1, dW2, db2), strict=True)}
+
+    def check(self, spoil: Any = None, certify: bool = True, **options: Any) -> Any:
+        def grads(p: Params) -> Params:
+            g = self.grads(p)
+            if spoil is not None:
+                spoil(g)
+            return g
+
+        activations = self.activations if certify else None
+        return gradcheck(self.loss, self.params, grads, activations=activations, **options)
+
+
+# Right code
+
+
+@pytest.mark.parametrize("certify", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_right_gradients_pass(seed: int, certify: bool) -> None:
+    report = Network(seed).check(certify=certify)
+    assert report.verdict == "pass", str(report)
+    assert all(p.certified == certify for p in report.parameters.values())
+    assert ("not certified" in str(report)) == (not certify)
+    assert all(p.relative_bound < 1e-3 for p in report.parameters.values())
+
+
+def test_large_right_gradients_pass_with_as_few_evaluations() -> None:
+    small, large = Network(0), Network(0, d=64, h=128, B=64)
+    assert small.check().verdict == large.check().verdict == "pass"
+    assert large.calls <= small.calls + 40
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("right", [True, False])
+def test_the_size_of_the_loss_changes_no_verdict(scale: float, right: bool) -> None:
+    def spoil(g: Params) -> None:
+        if not right:
+            g["b1"][2] *= -1
+
+    report = Network(1, scale=scale).check(spoil)
+    assert report.verdict == ("pass" if right else "fail"), str(report)
+    assert report["b1"].index == (None if right else (2,))
+
+
+def test_smooth_functions_pass_and_tiny_mistakes_in_them_fail() -> None:
+    x = np.linspace(-1, 1, 5)
+
+    def loss(p: Params) -> float:
+        return float(np.tanh(p["w"] * x).sum() ** 2)
+
+    def grads(p: Params, factor: float = 1.0) -> Params:
+        t = np.tanh(p["w"] * x)
+        return {"w": factor * 2 * t.sum() * (1 - t**2) * x}
+
+    params = {"w": np.arange(1.0, 6.0)}
+    assert gradcheck(loss, params, grads).verdict == "pass"
+    assert gradcheck(loss, params, lambda p: grads(p, 1 + 1e-6)).verdict == "fail"
+
+
+# Wrong code
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("certify", [True, False])
+@pytest.mark.parametrize(
+    ("spoil", "name", "where", "cause"),
+    [
+        (lambda g: g["W1"].__imul__(-1), "W1", "all entries", "its sign is wrong"),
+        (lambda g: g["b1"].__imul__(2), "b1", "all entries", "it must be divided by 2"),
+        (lambda g: g["W2"].__imul__(1 / 7), "W2", "all entries", "it must be multiplied by 7"),
+        (lambda g: g["b2"].__imul__(0), "b2", "all entries", "it is zero everywhere"),
+        (lambda g: g.update(W1=np.roll(g["W1"], 1, 0)), "W1", "all", "its rows are shifted by one"),
+        (lambda g: g.update(W1=g["W1"].T.reshape(5, 3)), "W1", "", "transposed"),
+        (lambda g: g.update(b1=g["W2"][0].copy()), "b1", "", "it is the gradient of W2"),
+        (lambda g: g["W1"].__setitem__((3, 1), 0.5), "W1", "entries [[3, 1]]", None),
+        (lambda g: g["W1"].__setitem__(2, 1.0), "W1", "row [2]", None),
+        (lambda g: g["W1"].__setitem__((slice(None), 1), 1.0), "W1", "column [1]", None),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_found_located_and_named(
+    spoil: Any, name: str, where: str, cause: str | None, certify: bool, seed: int
+) -> None:
+    report = Network(seed).check(spoil, certify)
+    assert report.verdict == report[name].verdict == "fail", str(report)
+    assert [p.name for p in report.parameters.values() if p.verdict == "fail"] == [name]
+    assert where in report[name].where
+    assert cause in report[name].cause if cause else report[name].cause is None
+
+
+def test_the_worst_entry_is_named_with_both_values() -> None:
+    network = Network(4)
+    true = network.grads(network.params)["W1"][4, 2]
+    report = network.check(lambda g: g["W1"].__setitem__((4, 2), 9.0))["W1"]
+    assert report.index == (4, 2)
+    assert report.analytic == 9.0
+    assert report.numeric == pytest.approx(true, rel=1e-6)
+    assert "[4, 2] is 9, should be" in str(report)
+
+
+def test_one_wrong_entry_among_16384_is_located_in_200_evaluations() -> None:
+    network = Network(0, d=64, h=256, B=64)
+
+    def spoil(g: Params) -> None:
+        g["W1"][100, 17] = 0
+
+    passing = network.check(points=1).evaluations
+    report = network.check(spoil, points=1)
+    assert report["W1"].where == "entries [[100, 17]]"
+    assert report.evaluations - passing <= 200
+
+
+# Mistakes that are seen before anything is measured.
+REFUSED = {
+    "dW accumulated": "must be the same in a second call",
+    "db accumulated": "must be the same in a second call",
+    "db not summed": "must have shape",
+    "db over the wrong axis": "must have shape",
+}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_mistake_of_the_catalogue_fails(name: str) -> None:
+    network, mistake = Network(5), CATALOGUE[name]
+    for layer in mistake.layers(2):
+        if (name, layer) in {("dW transposed", 1), ("dW rows rolled", 1)}:
+            continue  # W2 has one row: the same numbers
+        if name == "ReLU with ≥ at 0" or name.startswith("short batch"):
+            continue  # no pre-activation is 0, and a single batch is never short
+        wrong = mistake.backward(layer, batch_size=len(network.x))
+        grads = partial(network.grads, using=wrong)
+        if name in REFUSED:
+            with pytest.raises(Refusal, match=REFUSED[name]):
+                gradcheck(network.loss, network.params, grads)
+        else:
+            assert gradcheck(network.loss, network.params, grads).verdict == "fail", (name, layer)
+
+
+def test_an_error_at_twice_the_bound_is_always_seen() -> None:
+    network = Network(6)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        bound = network.check(points=1)["W1"].bound
+        direction = rng.standard_normal(network.params["W1"].shape)
+        error = 2 * bound * direction / np.linalg.norm(direction)
+        report = network.check(lambda g: g["W1"].__iadd__(error), points=1)  # noqa: B023
+        assert report["W1"].verdict == "fail"
+
+
+# Kinks
+
+
+@pytest.mark.parametrize("certify", [True, False])
+def test_a_point_on_a_kink_is_told_and_nearby_points_decide(certify: bool) -> None:
+    network = Network(7)
+    network.x[2] = 0
+    network.params["b1"][:] = 0  # every unit sits on its kink for sample 2
+    report = network.check(certify=certify)
+    assert report.verdict == "pass", str(report)
+    if certify:
+        assert "a1[2, 0] (sample, unit) is exactly 0, as 4 more are" in report.notes[0]
+        assert "checked at 2 nearby points instead" in report.notes[1]
+    wrong = network.check(lambda g: g["b1"].__imul__(1.01), certify)
+    assert wrong["b1"].verdict == "fail"
+
+
+def test_a_point_on_a_kink_alone_is_nondifferentiable() -> None:
+    network = Network(7)
+    network.x[2] = 0
+    network.params["b1"][:] = 0
+    given = network.grads(network.params)
+    report = gradcheck(network.loss, network.params, given, activations=network.activations)
+    assert report.verdict == "nondifferentiable"
+    black_box = gradcheck(network.loss, network.params, given)
+    assert black_box["b1"].verdict == "inconclusive"
+
+
+def test_a_certificate_is_not_given_across_a_kink() -> None:
+    network = Network(8)
+    loss: Any = network.loss
+    landscape = Landscape(
+        loss, network.params, lambda p: flat(network.activations(dict(p))), np.random.default_rng(0)
+    )
+    direction = landscape.rng.standard_normal(network.params["b1"].shape)
+    slope = landscape.slope("b1", direction)
+    assert slope.certified
+    a1 = network.activations(network.params)["a1"]
+    for step in (slope.step, -slope.step):
+        moved = network.activations(landscape.moved("b1", direction, step))["a1"]
+        assert (np.sign(moved) == np.sign(a1)).all()
+    room = abs(a1 / direction).min()  # of b1, a1 moves by the step itself
+    assert slope.step < room
+    beyond = network.activations(landscape.moved("b1", direction, 1.01 * room))["a1"]
+    other_side = network.activations(landscape.moved("b1", direction, -1.01 * room))["a1"]
+    assert (np.sign(beyond) != np.sign(a1)).any() or (np.sign(other_side) != np.sign(a1)).any()
+
+
+def test_noise_that_drowns_the_slope_is_inconclusive() -> None:
+    def loss(p: Params) -> float:
+        return float((p["w"] ** 2).sum()) + random.Random(p["w"].tobytes()).random()
+
+    for seed in range(20):
+        params = {"w": np.array([0.3, 0.7])}
+        report = gradcheck(loss, params, lambda p: {"w": 2 * p["w"]}, seed=seed)
+        assert report.verdict == "inconclusive"
+    with pytest.raises(AssertionError, match="inconclusive"):
+        report.raise_if_failed()
+
+
+def test_gradients_that_changed_places_are_named() -> None:
+    def spoil(g: Params) -> None:
+        g["b1"], g["W2"] = g["W2"][0].copy(), g["b1"].reshape(1, 5).copy()
+
+    report = Network(2).check(spoil)
+    assert report["b1"].cause == "it and the gradient of W2 have changed places"
+    assert report["W2"].cause == "it and the gradient of b1 have changed places"
+
+
+def test_units_that_could_hide_a_mistake_are_reported() -> None:
+    network = Network(9)
+    network.params["b1"][:] = [100, -100, 0.1, 0.2, 0.3]
+    notes = " ".join(network.check().notes)
+    assert "a1: units [1] are never on" in notes
+    assert "a1: units [0] are never off" in notes
+
+
+# Preflight
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"params": {}}, "params must be a dict of name → float array"),
+        ({"params": {"w": np.array([1, 2])}}, "w must be float32 or float64, got int"),
+        ({"params": {"w": np.array([1.0, np.nan])}}, "w must be finite, got nan"),
+        ({"loss": lambda p: p["w"] ** 2}, "loss must return one number, got shape (2,)"),
+        (
+            {"loss": lambda p: np.random.default_rng().random()},
+            "loss must give the same number twice",
+        ),
+        ({"loss": lambda p: np.inf}, "loss must be finite at the given parameters, got inf"),
+        ({"loss": lambda p: p["w"].__iadd__(0.0).sum() + p["w"].__imul__(2).max() * 0}, "must"),
+        ({"grads": {"v": np.ones(2)}}, "grads must have the names of params, ['w'], got ['v']"),
+        ({"grads": {"w": np.ones((2, 1))}}, "grads: w must have shape (2,), got (2, 1)"),
+        ({"grads": {"w": np.array([np.nan, 1])}}, "grads: w must be finite, got nan"),
+        ({"grads": lambda p: {"w": p["w"].__imul__(2)}}, "grads must not change its parameters"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(change: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {
+        "loss": lambda p: float((p["w"] ** 2).sum()),
+        "params": {"w": np.array([1.0, 2.0])},
+        "grads": lambda p: {"w": 2 * p["w"]},
+    }
+    assert gradcheck(**given).verdict == "pass"
+    with pytest.raises(Refusal) as refusal:
+        gradcheck(**{**given, **change})
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_gradients_that_accumulate_or_share_memory_are_refused() -> None:
+    network = Network(10)
+    kept: Params = {}
+
+    def accumulating(p: Params) -> Params:
+        for name, g in network.grads(p).items():
+            kept[name] = kept.get(name, 0) + g
+        return dict(kept)
+
+    with pytest.raises(Refusal, match="it accumulates: clear it before each call"):
+        gradcheck(network.loss, network.params, accumulating)
+    both = np.ones(2)
+    with pytest.raises(Refusal, match="a and b must not share memory"):
+        gradcheck(
+            lambda p: float(p["a"].sum() + p["b"].sum()),
+            {"a": np.ones(2), "b": np.ones(2)},
+            {"a": both, "b": both},
+        )
+
+
+# PyTorch
+
+
+def test_modules_are_certified_through_their_relus() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    report = gradcheck_module(net.double(), torch.randn(9, 3, dtype=torch.float64))
+    assert report.verdict == "pass", str(report)
+    assert report["0.weight"].certified
+    assert report["input 0"].verdict == "pass"
+
+
+class Exp(torch.autograd.Function):
+    """exp, with a derivative that may be wrong."""
+
+    factor = 1.0
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = x.exp()
+        ctx.save_for_backward(y)
+        return y, 2 * y
+
+    @staticmethod
+    def backward(ctx: Any, *dy: Any) -> Any:
+        return Exp.factor * (dy[0] + 2 * dy[1]) * ctx.saved_tensors[0]
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "pass"), (1.0005, "fail"), (-1.0, "fail")])
+def test_a_function_with_several_outputs(
+    factor: float, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Exp, "factor", factor)
+    apply: Any = Exp.apply
+    report = gradcheck_module(apply, torch.linspace(-1, 1, 6, dtype=torch.float64))
+    assert report.verdict == verdict
+    if factor == -1:
+        assert report["input 0"].cause == "its sign is wrong"
+
+
+def test_a_gradient_of_zero_does_not_pass_for_a_softmax() -> None:
+    class Softmax(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return torch.softmax(x, dim=-1)
+
+        @staticmethod
+        def backward(ctx: Any, *dy: Any) -> Any:
+            return torch.zeros_like(dy[0])  # right for a covector of ones, and for no other
+
+    apply: Any = Softmax.apply
+    report = gradcheck_module(apply, torch.randn(3, 4, dtype=torch.float64))
+    assert report["input 0"].cause == "it is zero everywhere"
+
+
+def test_dropout_is_refused() -> None:
+    net = nn.Sequential(nn.Linear(3, 20), nn.Dropout()).double()
+    with pytest.raises(Refusal, match="dropout"):
+        gradcheck_module(net, torch.randn(4, 3, dtype=torch.float64))
+
+
+def test_assert_gradients_raises_with_the_report() -> None:
+    network = Network(11)
+    assert_gradients(network.loss, network.params, network.grads)
+    with pytest.raises(AssertionError, match="gradient check: fail"):
+        assert_gradients(
+            network.loss, network.params, lambda p: {**network.grads(p), "b2": np.zeros(1)}
+        )
+
+
+@pytest.mark.parametrize("stage", ["numpy_manual", "pytorch_no_autograd", "pytorch_autograd"])
+def test_the_stages_pass_the_checker(stage: str) -> None:
+    from handgrad import make_problem
+    from handgrad.parity import Point, random_points, values
+    from handgrad.problem import Parameters
+    from handgrad.stages import load
+
+    engine = load(stage)
+    x, y, params = random_points(make_problem())[2]
+
+    def at(p: Params) -> dict[str, np.ndarray]:
+        return values(engine, Point(x, y, Parameters(**p)))
+
+    report = gradcheck(
+        lambda p: at(p)["L"],
+        params._asdict(),
+        lambda p: {name: at(p)[f"d{name}"] for name in p},
+        activations=lambda p: {"a1": at(p)["a1"]},
+    )
+    assert report.verdict == "pass", str(report)
