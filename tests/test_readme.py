@@ -51,7 +51,7 @@ def test_the_readme_names_what_make_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", re.findall(r"`((?:src|benchmarks|notebooks|lessons)/[^`]*)`", README)
+    "path", re.findall(r"`((?:src|benchmarks|notebooks|lessons|examples)/[^`]*)`", README)
 )
 def test_every_place_that_the_readme_names_is_there(path: str) -> None:
     assert (ROOT / path).exists()

@@ -211,6 +211,48 @@ def train(
 
 
 @app.command()
+def check(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE.py[:NAME]", help="What to check, see above.")
+    ],
+    points: Annotated[int, typer.Option(help="Points to check at.", min=1)] = 3,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the random directions; drawn afresh if left out.", min=0)
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Check the gradients in a Python file of yours.
+
+    The file defines params, loss and grads (and perhaps activations), or a torch module and its
+    inputs; NAME is a dict, class or object in it that does. Exits with 0 for pass, 1 for fail, 2
+    for bad input, 3 where nothing can be said (inconclusive, nondifferentiable). The file is run.
+    """
+    from dataclasses import asdict
+
+    from handgrad import report
+    from handgrad.gradcheck.report import PASS, Refusal
+    from handgrad.gradcheck.user_file import UserError, check_file
+
+    try:
+        found = check_file(target, points=points, seed=seed)
+    except Refusal as refusal:
+        raise BadInput(str(refusal)) from None
+    except UserError as error:
+        print(
+            f"{error}handgrad: this exception comes from {target}, not from handgrad",
+            file=sys.stderr,
+        )
+        return 2
+    if as_json:
+        sys.stdout.write(
+            report.to_json(report.without_nan({"verdict": found.verdict, **asdict(found)}))
+        )
+    else:
+        print(found)
+    return {PASS: 0, "fail": 1}.get(found.verdict, 3)
+
+
+@app.command()
 def notebooks(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy them into.")],
     force: Annotated[

@@ -23,7 +23,7 @@ def results(verification: Verification) -> dict[str, Any]:
     """Everything measured, ready for JSON: a number that does not exist is None, never NaN."""
     finite_difference = verification.largest(REFERENCE, "finite difference")
     exact = {stage: verification.largest(stage, "exact") for stage in verification.stages}
-    return _without_nan(
+    return without_nan(
         {
             "config": verification.problem.config.as_dict(),
             "ok": verification.ok,
@@ -37,7 +37,7 @@ def results(verification: Verification) -> dict[str, Any]:
 
 def run_results(run: Run) -> dict[str, Any]:
     """What one training came to, ready for JSON."""
-    return _without_nan({"config": run.problem.config.as_dict(), "stage": run.stage, **_run(run)})
+    return without_nan({"config": run.problem.config.as_dict(), "stage": run.stage, **_run(run)})
 
 
 def to_json(content: dict[str, Any]) -> str:
@@ -142,9 +142,10 @@ def _microseconds(run: Run | None) -> str:
     return f"{run.seconds / run.steps * 1e6:.0f}" if run and run.steps else MISSING
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same with None for every number that is not finite, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
+        return {key: without_nan(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
+        return [without_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -40,9 +40,9 @@ def gradcheck(
     loss: params → one number, the same every time. params: name → float array or tensor of any
     shape. grads: the gradients under the same names and shapes, or a function of params that
     returns them; a function can be checked at `points` points (the given one and others nearby),
-    a mapping at the given one alone. activations: params → the pre-activations of the piecewise
-    linear units (arrays, a list, or a dict): with it, no kink lies between the ends of any
-    difference, for certain, and units that hide mistakes are reported.
+    a mapping at the given one alone. activations: params → what enters the ReLUs of a stack of
+    affine layers (arrays (samples, units), a list, or a dict of them): with it, no kink lies
+    between the ends of any difference, for certain, and units that hide mistakes are reported.
 
     directions: random ones for each parameter and point; delta: see `ParameterReport.bound`;
     seed: of the directions, drawn afresh when left out. The number of evaluations of the loss

@@ -23,8 +23,8 @@ def gradcheck_module(
     module: an `nn.Module`, the `apply` of a `torch.autograd.Function`, or any function of tensors.
     inputs: its arguments; those of float dtype are checked, as "input 0", "input 1", … Several
     outputs are contracted with random normal covectors, drawn afresh (ones would hide a softmax
-    or a layer norm, whose outputs have a constant sum). What enters an `nn.ReLU` is watched, so
-    that kinks are certified. options: as in `gradcheck`.
+    or a layer norm, whose outputs have a constant sum). In an `nn.Sequential` of affine layers and
+    ReLUs, what enters the ReLUs is watched, so that kinks are certified. options: see `gradcheck`.
 
     >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()).double()
@@ -86,6 +86,11 @@ def gradcheck_module(
 
 
 def _relus(module: Any) -> dict[str, nn.Module]:
-    if not isinstance(module, nn.Module):
+    """The ReLUs of a stack of affine layers; of anything else none: there the certificate fails."""
+    affine = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Flatten, nn.Identity)
+    if type(module) is not nn.Sequential:
         return {}
-    return {f"{n or 'ReLU'}": m for n, m in module.named_modules() if isinstance(m, nn.ReLU)}
+    layers = dict(module.named_children())
+    if not all(type(layer) in (*affine, nn.ReLU) for layer in layers.values()):
+        return {}
+    return {f"input of {n}": m for n, m in layers.items() if isinstance(m, nn.ReLU)}

@@ -1,0 +1,99 @@
+"""`handgrad check`: the examples, its exit codes, and whose exception it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_cli import handgrad
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "says"),
+    [
+        ("numpy_backward.py", 0, "gradient check: pass"),
+        ("numpy_backward.py:wrong", 1, "it must be multiplied by 20"),
+        ("torch_module.py", 0, "0.weight     pass"),
+        ("torch_function.py", 0, "input 0      pass"),
+    ],
+)
+def test_the_examples(target: str, code: int, says: str, tmp_path: Path) -> None:
+    done = handgrad("check", EXAMPLES / target, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stdout
+
+
+def test_every_example_is_in_the_readme() -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    assert all(f"examples/{file.name}" in readme for file in EXAMPLES.glob("*.py"))
+
+
+def test_json(tmp_path: Path) -> None:
+    done = handgrad("check", EXAMPLES / "numpy_backward.py:wrong", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert found["verdict"] == "fail"
+    assert found["parameters"]["b1"]["cause"] == "it must be multiplied by 20"
+    assert found["parameters"]["W1"]["verdict"] == "pass"
+
+
+def test_the_seed_repeats_a_report(tmp_path: Path) -> None:
+    arguments = ("check", EXAMPLES / "numpy_backward.py", "--seed", "7", "--points", "1")
+    one, other = (handgrad(*arguments, cwd=tmp_path).stdout for _ in range(2))
+    assert one == other
+    assert "seed 7" in one
+
+
+def test_nothing_can_be_said_exits_with_3(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(
+        "import random, numpy as np\n"
+        "params = {'w': np.ones(2)}\n"
+        "def loss(p):\n    return p['w'].sum() + random.Random(p['w'].tobytes()).random()\n"
+        "def grads(p):\n    return {'w': np.ones(2)}\n"
+    )
+    done = handgrad("check", "noisy.py", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "inconclusive" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "user.py must be a Python file that exists"),
+        ("x = 1", "user.py must define params, loss and grads"),
+        ("import numpy as np\nparams = {}\nloss = grads = print", "params must be a dict"),
+    ],
+)
+def test_bad_input_is_one_line(text: str | None, says: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "user.py").write_text(text)
+    done = handgrad("check", "user.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("1 / 0", "1 / 0"),
+        ("def broken(:", "def broken(:"),
+        (
+            "import numpy as np\nparams = {'w': np.ones(2)}\n"
+            "def loss(p):\n    return p['v'].sum()\ndef grads(p):\n    return p\n",
+            "return p['v'].sum()",
+        ),
+    ],
+)
+def test_an_exception_in_the_users_file_is_shown_as_theirs(
+    text: str, line: str, tmp_path: Path
+) -> None:
+    (tmp_path / "user.py").write_text(text)
+    done = handgrad("check", "user.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert "check.py" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "handgrad: this exception comes from user.py, not from handgrad"
+    )
