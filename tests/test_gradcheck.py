@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from handgrad import assert_gradients, gradcheck, gradcheck_module
-from handgrad.gradcheck import Refusal
+from handgrad.gradcheck import Refusal, Stack
 from handgrad.gradcheck.landscape import Landscape, flat
 from handgrad.mistakes import CATALOGUE, backward
 
@@ -413,3 +413,81 @@ def test_the_stages_pass_the_checker(stage: str) -> None:
         activations=lambda p: {"a1": at(p)["a1"]},
     )
     assert report.verdict == "pass", str(report)
+
+
+# With the structure, the catalogue's mistakes are named
+
+
+def stack_of(network: Network, y: Any = None) -> Stack:
+    return Stack(("W1", "W2"), ("b1", "b2"), network.x, network.y if y is None else y)
+
+
+SEEN_BUT_NOT_NAMED = {
+    "short batch miscounted": "its batch size is not the structure's to know: a factor is named",
+}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_mistakes_of_the_catalogue_are_named(name: str) -> None:
+    if name in REFUSED or name in ("ReLU with ≥ at 0", "short batch dropped"):
+        return  # refused before, or the same as right here
+    network, mistake = Network(5), CATALOGUE[name]
+    for layer in mistake.layers(2):
+        if (name, layer) in {("dW transposed", 1), ("dW rows rolled", 1)}:
+            continue
+        wrong = partial(network.grads, using=mistake.backward(layer, lr=0.37, batch_size=27))
+        report = gradcheck(network.loss, network.params, wrong, structure=stack_of(network))
+        assert report.verdict == "fail"
+        causes = {p.cause for p in report.parameters.values() if p.verdict == "fail"}
+        if name in SEEN_BUT_NOT_NAMED:
+            assert causes == {"it must be multiplied by 1.35", None}  # 27 / 20; b2 has one entry
+            continue
+        (cause,) = causes
+        assert cause is not None
+        same = [m for m in CATALOGUE.values() if cause.startswith(m.sentence)]
+        assert mistake in same, (name, layer, cause)
+        assert f"In layer {layer + 1}: `{mistake.line}`" in cause
+        if name == "updated weights":
+            assert "with a learning rate of 0.37" in cause
+
+
+def test_an_unknown_mistake_is_placed_between_layers_and_not_named() -> None:
+    network = Network(5)
+
+    def spoil(g: Params) -> None:
+        g["W1"], g["b1"] = g["W1"] ** 3, g["b1"] ** 3
+
+    report = network.check(spoil, certify=False, structure=stack_of(network))
+    assert {p.cause for p in report.parameters.values()} == {None}
+    assert "the mistake lies between layers 2 and 1" in report.notes[-1]
+
+
+def test_two_mistakes_at_once_are_not_named() -> None:
+    network = Network(5)
+
+    def spoil(g: Params) -> None:
+        g["W1"][0], g["b2"] = 0, g["b2"] + 1
+
+    report = network.check(spoil, certify=False, structure=stack_of(network))
+    assert {p.cause for p in report.parameters.values()} == {None}
+
+
+def test_equivalent_programs_are_not_mistakes() -> None:
+    network = Network(5)
+
+    def grads(p: Params) -> Params:  # the mask from h1 > 0, not from a1 > 0
+        h1 = np.maximum(network.activations(p)["a1"], 0)
+        df = (h1 @ p["W2"].T + p["b2"] - network.y) / len(network.x)
+        da1 = df @ p["W2"] * (h1 > 0)
+        db1, db2 = da1.sum(axis=0), df.sum(axis=0)
+        return {"W1": da1.T @ network.x, "b1": db1, "W2": df.T @ h1, "b2": db2}
+
+    report = gradcheck(network.loss, network.params, grads, structure=stack_of(network))
+    assert report.verdict == "pass"
+
+
+def test_a_structure_of_another_loss_is_refused() -> None:
+    network = Network(5)
+    other = stack_of(network, y=network.y + 1e-3)
+    with pytest.raises(Refusal, match="structure must be the loss, but gives"):
+        gradcheck(network.loss, network.params, network.grads, structure=other)

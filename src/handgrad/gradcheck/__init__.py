@@ -6,8 +6,9 @@ from typing import Any
 
 from handgrad.gradcheck.check import assert_gradients, gradcheck
 from handgrad.gradcheck.report import ParameterReport, Refusal, Report
+from handgrad.gradcheck.stack import Stack
 
-__all__ = ["ParameterReport", "Refusal", "Report", "assert_gradients", "gradcheck"]
+__all__ = ["ParameterReport", "Refusal", "Report", "Stack", "assert_gradients", "gradcheck"]
 
 
 class _Callable(ModuleType):

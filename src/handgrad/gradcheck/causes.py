@@ -35,6 +35,8 @@ def cause(landscape: Landscape, name: str, gradients: Mapping[str, Array]) -> st
     for sentence, candidate in _undone(name, gradients):
         if right(candidate):
             return sentence
+    if gradient.size == 1:  # any two numbers have a ratio
+        return None
     along = float((gradient * directions[0]).sum())
     ratio = slopes[0].value / along if along else 0.0
     if ratio and right(ratio * gradient):

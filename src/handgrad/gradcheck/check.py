@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from handgrad.gradcheck.report import (
     NONDIFFERENTIABLE,
     PASS,
     ParameterReport,
+    Refusal,
     Report,
 )
+from handgrad.gradcheck.stack import Stack
 
 VAGUE = 1e-3
 """A tolerance above this share of the gradient proves nothing: inconclusive."""
@@ -30,6 +32,7 @@ def gradcheck(
     grads: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]],
     *,
     activations: Callable[[Any], Any] | None = None,
+    structure: Stack | None = None,
     points: int = 3,
     directions: int = 2,
     delta: float = 1e-6,
@@ -43,6 +46,9 @@ def gradcheck(
     a mapping at the given one alone. activations: params → what enters the ReLUs of a stack of
     affine layers (arrays (samples, units), a list, or a dict of them): with it, no kink lies
     between the ends of any difference, for certain, and units that hide mistakes are reported.
+
+    structure: a `Stack` of affine and ReLU layers that is the loss: it brings the activations, and
+    causes that need to know the layers (which mask, which axis, which layer, stale weights).
 
     directions: random ones for each parameter and point; delta: see `ParameterReport.bound`;
     seed: of the directions, drawn afresh when left out. The number of evaluations of the loss
@@ -61,6 +67,9 @@ def gradcheck(
     """
     native = Native(params)
     require_sound(native, loss, grads)
+    if structure is not None:
+        _require_same(structure, native, loss)
+        activations = activations or (lambda p: structure.activations(native.to_arrays(p)))
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     rng = np.random.default_rng(seed)
     start = native.arrays()
@@ -92,6 +101,10 @@ def gradcheck(
         name: _parameter(name, checks, directions, delta) if checks else _on_kink(name)
         for name in start
     }
+    if structure is not None:
+        found = _with_structure(structure, found, checks)
+        wrong = {name for name, p in found.items() if p.verdict == FAIL}
+        notes += filter(None, [structure.between(wrong)])
     evaluations = sum(landscape.evaluations for landscape, _ in checks)
     return Report(found, evaluations, len(checks), delta, seed, tuple(notes))
 
@@ -165,6 +178,33 @@ def _at_point(
     else:
         verdict = PASS
     return _AtPoint(verdict, tolerance, norm, certified)
+
+
+def _require_same(structure: Stack, native: Native, loss: Callable[[Any], Any]) -> None:
+    """The structure must be the loss, or what it says of causes would be about something else."""
+    point = native.arrays()
+    ours, theirs = structure.loss(point), native.number(loss(native.build(point)))
+    eps = max(float(np.finfo(p.dtype).eps) for p in point.values())
+    if not abs(ours - theirs) <= 1e4 * eps * max(abs(ours), abs(theirs)):
+        raise Refusal(
+            f"structure must be the loss, but gives {ours:.9g} where loss gives {theirs:.9g}: "
+            "compare its layers, x and y with the loss's"
+        )
+
+
+def _with_structure(
+    structure: Stack,
+    found: dict[str, ParameterReport],
+    checks: list[tuple[Landscape, dict[str, Array]]],
+) -> dict[str, ParameterReport]:
+    """A mistake of the catalogue, named at every parameter that it spoils, if all points agree."""
+    if all(p.verdict != FAIL for p in found.values()):
+        return found
+    first, *others = (structure.causes(landscape.point, given) for landscape, given in checks)
+    fits = [sentence for sentence in first if all(sentence in there for there in others)]
+    if not fits:
+        return found
+    return {n: replace(p, cause=fits[0]) if p.verdict == FAIL else p for n, p in found.items()}
 
 
 def _bound(at: _AtPoint, directions: int, delta: float) -> tuple[float, float]:

@@ -47,7 +47,8 @@ def check_file(target: str, **options: Any) -> Report:
 def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Report:
     if {"params", "loss", "grads"} <= set(found):
         own = {key: found[key] for key in ("params", "loss", "grads")}
-        return gradcheck(**own, activations=found.get("activations"), **options)
+        more = {key: found[key] for key in ("activations", "structure") if key in found}
+        return gradcheck(**own, **more, **options)
     if {"module", "inputs"} <= set(found):
         from handgrad.gradcheck.modules import gradcheck_module
 
