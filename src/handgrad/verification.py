@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from handgrad import exact
+from handgrad.gradcheck.landscape import Landscape
 from handgrad.parity import (
     FORWARD,
     GRADIENTS,
@@ -26,7 +27,7 @@ from handgrad.parity import (
     run_bound,
     values,
 )
-from handgrad.problem import Array, BadInput, Parameters, Problem
+from handgrad.problem import Array, Parameters, Problem
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
 from handgrad.training import Row, Run, train
 
@@ -149,22 +150,18 @@ def check_exact(engine: Stage, dtype: str, device: str) -> Iterator[Comparison]:
 
 
 def check_finite_differences(stage: Stage, problem: Problem) -> Iterator[Comparison]:
-    """Stage 1's gradients against central differences of its own loss, taken in float64.
+    """Stage 1's gradients against slopes of its own loss, entry by entry, by the gradient checker.
 
-    In a single entry L is a parabola as long as no ReLU changes sign, and on a parabola a central
-    difference is exact: with a step that crosses no kink, only rounding is left for the bound.
+    In float64, with steps that cross no kink, and at the most 64 entries a parameter.
     """
     for x, y, params in random_points(problem)[1:]:
         point = Point(x[:32], y[:32], params)
-        wide = Point(_float64(x[:32]), _float64(y[:32]), Parameters(*map(_float64, params)))
         gradients, bounds = values(stage, point), point_bounds(point)
-        step = _kink_free_step(stage, wide)
-        rounding = point_bounds(wide)["L"] / step  # of two losses, over twice the step
+        landscape = _landscape(stage, point)
         for quantity, name in zip(GRADIENTS, params._fields, strict=True):
             got = gradients[quantity].astype(np.float64)
-            slopes = _central_differences(stage, wide, name, step, got)
-            bound = rounding + bounds[quantity]
-            witness = "central differences give"
+            slopes, tolerance = _slopes(landscape, name, got)
+            bound, witness = tolerance + bounds[quantity], "central differences give"
             yield _compare(stage.name, "finite difference", quantity, got, slopes, bound, witness)
 
 
@@ -315,37 +312,28 @@ def _guarded(stage: str, check: str, found: Iterator[Comparison]) -> Iterator[Co
         yield _raised(stage, check, error)
 
 
-def _kink_free_step(stage: Stage, point: Point) -> float:
-    """The largest power of two, 1/128 at the most, by which no entry carries a unit over 0."""
-    a1, _, _ = stage.forward(point.x, *point.params)
-    reach = np.maximum(1, abs(point.x).max(axis=1, keepdims=True))  # of W1 by x, of b1 by 1
-    room = float((abs(a1) / reach).min())
-    if room == 0:
-        raise BadInput("a1 must not be 0 at a random point: give the seed another value")
-    return 2.0 ** min(-7, math.floor(math.log2(room)) - 1)
+def _landscape(stage: Stage, point: Point) -> Landscape:
+    """Stage 1's loss around the point, in float64."""
+    x, y = point.x.astype(np.float64), point.y.astype(np.float64)
+    params = {name: p.astype(np.float64) for name, p in point.params._asdict().items()}
+    return Landscape(
+        lambda p: float(stage.loss(stage.forward(x, **p)[2], y)),
+        params,
+        lambda p: stage.forward(x, **p)[0].ravel(),
+        np.random.default_rng(0),
+    )
 
 
-def _central_differences(
-    stage: Stage, point: Point, name: str, step: float, gradient: Array
-) -> Array:
-    """∂L/∂name by central differences, at 64 entries spread evenly; `gradient`'s own elsewhere."""
-    shape = getattr(point.params, name).shape
-    slopes = gradient.copy() if gradient.shape == shape else np.zeros(shape)
+def _slopes(landscape: Landscape, name: str, gradient: Array) -> tuple[Array, float]:
+    """∂L/∂name at 64 entries spread evenly, `gradient`'s own elsewhere; the largest tolerance."""
+    shape = landscape.point[name].shape
+    slopes, tolerance = gradient.copy() if gradient.shape == shape else np.zeros(shape), 0.0
     for entry in np.unique(np.linspace(0, slopes.size - 1, 64).astype(int)):
-        ends = []
-        for move in (step, -step):
-            params = point.params.copy()
-            p = getattr(params, name)
-            p.flat[entry] += move
-            _, _, f = stage.forward(point.x, *params)
-            ends.append((p.flat[entry], float(stage.loss(f, point.y))))
-        (right, above), (left, below) = ends
-        slopes.flat[entry] = (above - below) / (right - left)
-    return slopes
-
-
-def _float64(array: Array) -> Array:
-    return array.astype(np.float64)
+        direction = np.zeros(shape)
+        direction.flat[entry] = 1
+        slope = landscape.slope(name, direction)
+        slopes.flat[entry], tolerance = slope.value, max(tolerance, slope.tolerance)
+    return slopes, tolerance
 
 
 def label(quantity: str, index: Sequence[int]) -> str:
