@@ -165,6 +165,19 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_so(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "run").epoch > 0
 
 
+def test_ctrl_c_during_verify_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "handgrad", "verify", "--epochs", "20000"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "runs").exists():
+            time.sleep(0.01)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.endswith("handgrad: interrupted; nothing was written\n")
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

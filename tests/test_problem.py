@@ -138,6 +138,9 @@ def spoilt(array: np.ndarray, value: float) -> np.ndarray:
         ("x_train", lambda x: x.astype(str), "x_train must hold numbers that fit float64"),
         ("order", lambda order: order * 0, "order must hold every training row's number"),
         ("order", lambda order: order[:3], "order must have shape (200, 500)"),
+        ("x_train", lambda x: [[0.1, 0.2], [0.3]], "x_train must have shape (500, 2), got rows"),
+        ("params", lambda p: None, "params must be W1, b1, W2, b2, got NoneType"),
+        ("params", lambda p: p[:3], "params must be W1, b1, W2, b2, got tuple"),
         ("params", lambda p: p._replace(W1=p.W1.T), "W1 must have shape (8, 2), got (2, 8)"),
     ],
 )

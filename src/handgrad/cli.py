@@ -112,8 +112,12 @@ def verify(
     problem = make_problem(Config(**chosen))
     config = problem.config
     out = make_folder(out or Path("runs") / f"{config.seed}-{config.short_hash()}")
-    with _progress(config.epochs) as on_epoch:
-        verification = verify(problem, device=device, on_epoch=on_epoch)
+    try:
+        with _progress(config.epochs) as on_epoch:
+            verification = verify(problem, device=device, on_epoch=on_epoch)
+    except KeyboardInterrupt:
+        print("handgrad: interrupted; nothing was written", file=sys.stderr)
+        return 130
     results = report.to_json(report.results(verification))
     runs = list(verification.runs.values())
     write_whole(out / "results.json", results.encode())

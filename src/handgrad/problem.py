@@ -164,6 +164,8 @@ class Problem:
                 array = _checked(key, getattr(self, key), (rows, columns), dtype)
                 object.__setattr__(self, key, array)
         shapes = parameter_shapes(c.hidden)
+        if not isinstance(self.params, tuple) or len(self.params) != len(shapes):
+            raise BadInput(f"params must be W1, b1, W2, b2, got {type(self.params).__name__}")
         params = (
             _checked(name, p, shape, dtype)
             for name, p, shape in zip(Parameters._fields, self.params, shapes, strict=True)
@@ -242,7 +244,10 @@ def _is_number(value: object) -> bool:
 
 
 def _checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    array = np.asarray(array)
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        raise BadInput(f"{name} must have shape {shape}, got rows of unequal length") from None
     if array.shape != shape:
         hint = ""
         if array.shape == shape[:1] and len(shape) == 2:
