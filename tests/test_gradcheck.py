@@ -335,6 +335,24 @@ def test_modules_are_certified_through_their_relus() -> None:
     assert report["input 0"].verdict == "pass"
 
 
+def test_tensors_may_be_given_as_they_are() -> None:
+    x = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    W = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def loss(p: dict[str, torch.Tensor]) -> torch.Tensor:
+        return (torch.relu(x @ p["W"].T) ** 2).sum()
+
+    def grads(p: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"W": 2 * torch.relu(x @ p["W"].T).T @ x}
+
+    params = {"W": W.requires_grad_()}
+    report = gradcheck(loss, params, grads, activations=lambda p: [x @ p["W"].T])
+    assert report.verdict == "pass", str(report)
+    assert report["W"].certified
+    wrong = gradcheck(loss, params, lambda p: {"W": grads(p)["W"].flip(0)})
+    assert wrong.verdict == "fail"
+
+
 class Exp(torch.autograd.Function):
     """exp, with a derivative that may be wrong."""
 

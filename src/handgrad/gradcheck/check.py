@@ -74,28 +74,7 @@ def gradcheck(
     rng = np.random.default_rng(seed)
     start = native.arrays()
     tried = [start] if not callable(grads) else _nearby(start, points, rng)
-    checks, notes, on_kink, layers = [], [], False, []
-    for number, point in enumerate(tried):
-        given = grads(native.build(point)) if callable(grads) else grads
-        gradients = native.to_arrays(given)
-        z = None if activations is None else activations(native.build(point))
-        if z is not None:
-            layers.append(z)
-            kink = _kink(z)
-            if kink is not None and number == 0:
-                on_kink = True
-                notes.append(f"at the given point {kink}: the loss has a kink there")
-            if kink is not None:
-                continue
-        landscape = Landscape(
-            lambda p: native.number(loss(native.build(p))),
-            point,
-            None if activations is None else lambda p: flat(activations(native.build(p))),
-            rng,
-        )
-        checks.append((landscape, gradients))
-    if on_kink and checks:
-        notes.append(f"checked at {len(checks)} nearby points instead")
+    checks, layers, notes = _survey(native, loss, grads, activations, tried, rng)
     notes += _coverage(layers)
     found = {
         name: _parameter(name, checks, directions, delta) if checks else _on_kink(name)
@@ -180,6 +159,37 @@ def _at_point(
     return _AtPoint(verdict, tolerance, norm, certified)
 
 
+def _survey(
+    native: Native,
+    loss: Callable[[Any], Any],
+    grads: Any,
+    activations: Callable[[Any], Any] | None,
+    tried: list[dict[str, Array]],
+    rng: np.random.Generator,
+) -> tuple[list[tuple[Landscape, dict[str, Array]]], list[dict[str, Array]], list[str]]:
+    """The landscape and the gradients at each point that sits on no kink; activations; notes."""
+    checks, layers, notes = [], [], []
+    for number, point in enumerate(tried):
+        if activations is not None:
+            layers.append(_layers(activations(native.build(point))))
+            kink = _kink(layers[-1])
+            if kink is not None and number == 0:
+                notes.append(f"at the given point {kink}: the loss has a kink there")
+            if kink is not None:
+                continue
+        landscape = Landscape(
+            lambda p: native.number(loss(native.build(p))),
+            point,
+            None if activations is None else lambda p: flat(activations(native.build(p))),
+            rng,
+        )
+        given = grads(native.build(point)) if callable(grads) else grads
+        checks.append((landscape, native.to_arrays(given)))
+    if notes and checks:
+        notes.append(f"checked at {len(checks)} nearby points instead")
+    return checks, layers, notes
+
+
 def _require_same(structure: Stack, native: Native, loss: Callable[[Any], Any]) -> None:
     """The structure must be the loss, or what it says of causes would be about something else."""
     point = native.arrays()
@@ -231,16 +241,15 @@ def _nearby(
 
 
 def _layers(z: Any) -> dict[str, Array]:
-    if isinstance(z, Mapping):
-        return {str(name): np.asarray(a) for name, a in z.items()}
-    if isinstance(z, list | tuple):
-        return {f"layer {k}": np.asarray(a) for k, a in enumerate(z, 1)}
-    return {"layer 1": np.asarray(z)}
+    """Activations in any form as arrays by the layer's name."""
+    if not isinstance(z, Mapping):
+        z = {f"layer {k}": a for k, a in enumerate(z if isinstance(z, list | tuple) else [z], 1)}
+    return Native.to_arrays(z)
 
 
-def _kink(z: Any) -> str | None:
+def _kink(layers: dict[str, Array]) -> str | None:
     """Where a pre-activation is exactly 0."""
-    for layer, a in _layers(z).items():
+    for layer, a in layers.items():
         zeros = np.argwhere(a == 0)
         if len(zeros):
             place = [int(i) for i in zeros[0]]
@@ -249,13 +258,11 @@ def _kink(z: Any) -> str | None:
     return None
 
 
-def _coverage(seen: list[Any]) -> list[str]:
+def _coverage(seen: list[dict[str, Array]]) -> list[str]:
     """Units that were on, or off, for every sample at every point: what they could hide."""
-    notes: list[str] = []
-    if not seen:
-        return notes
-    for layer in _layers(seen[0]):
-        z = np.concatenate([np.atleast_2d(_layers(s)[layer]) for s in seen])
+    notes = []
+    for layer in seen[0] if seen else ():
+        z = np.concatenate([np.atleast_2d(layers[layer]) for layers in seen])
         never_on = [int(u) for u in np.flatnonzero((z <= 0).all(axis=0))]
         never_off = [int(u) for u in np.flatnonzero((z > 0).all(axis=0))]
         if never_on:

@@ -27,7 +27,8 @@ class Native:
         """Copies of the caller's parameters."""
         return self.to_arrays(self.params)
 
-    def to_arrays(self, values: Mapping[str, Any]) -> dict[str, Array]:
+    @staticmethod
+    def to_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
         """Copies of any values of the caller's kind."""
         return {name: np.array(_array(value)) for name, value in values.items()}
 
