@@ -288,3 +288,16 @@ def test_nan_from_an_engine_is_a_divergence() -> None:
     wrong.sgd = sgd
     run = train(make_problem(SMALL), wrong)
     assert (run.diverged_at, run.final["epoch"]) == (6, 1)
+
+
+def test_a_checkpoint_never_overwrites_another_file(tmp_path: Path) -> None:
+    file = tmp_path / "thesis.txt"
+    file.write_text("my work")
+    with pytest.raises(BadInput, match="exists, and may hold another training"):
+        train(make_problem(SMALL), checkpoint=file)
+    assert file.read_text() == "my work"
+
+
+def test_an_initial_network_that_is_not_finite_has_diverged_at_0() -> None:
+    run = train(make_problem(replace(SMALL, init="normal:1e200")))
+    assert (run.diverged_at, run.steps) == (0, 0)

@@ -1,5 +1,6 @@
 """Does `verify` see what is wrong, name who is wrong, and let right engines pass?"""
 
+import sys
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -72,7 +73,11 @@ def blamed(verification: Verification) -> set[str]:
 
 
 def verify_with(*engines: Any, config: Config = SMALL) -> Verification:
-    return verify(make_problem(config), [*STAGES, *engines])
+    """Verify all four stages, with these copies in the places of those whose names they have."""
+    with pytest.MonkeyPatch.context() as patch:
+        for engine in engines:
+            patch.setitem(sys.modules, f"handgrad.stages.{engine.name}", engine)
+        return verify(make_problem(config), STAGES)
 
 
 @pytest.mark.parametrize(("stage", "name", "layer"), PLACES)
@@ -324,3 +329,95 @@ def test_the_largest_difference_is_the_largest() -> None:
     verification = Verification(make_problem(SMALL), ("s",), (small, large), {})
     assert verification.largest("s", "forward") is large
     assert verification.largest("s", "gradient") is None
+
+
+# Engines that break the contract without a wrong formula
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nan_within_an_epoch_is_seen(stage: str) -> None:
+    wrong: Any = copy_of(stage)
+    right = wrong.sgd
+
+    def sgd(*arguments: Any) -> Any:
+        for step, (W1, b1, W2, b2) in enumerate(right(*arguments)):
+            yield (
+                (W1 * np.nan, b1, W2, b2)
+                if step == 2 and len(arguments[1]) > 6
+                else (W1, b1, W2, b2)
+            )
+
+    wrong.sgd = sgd
+    failures = verify_with(wrong).failures
+    assert {f.stage for f in failures} == {stage}
+
+
+def test_engines_of_one_name_are_refused() -> None:
+    for engines in ([copy_of("numpy_manual")], [Loops(), Loops()]):
+        with pytest.raises(BadInput, match="a name of its own"):
+            verify(make_problem(SMALL), engines)
+
+
+def test_memory_shared_with_the_problem_is_seen() -> None:
+    for stage in STAGES[1:]:
+        wrong: Any = copy_of(stage)
+        wrong.to_native = lambda array, device: torch.from_numpy(np.ascontiguousarray(array))
+        failures = verify_with(wrong).failures
+        assert "to_native must copy the arrays it receives" in failures[0].message
+        assert failures[0].stage == stage
+
+
+def test_an_sgd_that_changes_what_it_was_given_is_seen() -> None:
+    wrong: Any = copy_of("numpy_manual")
+    right = wrong.sgd
+
+    def sgd(params: Any, *rest: Any) -> Any:
+        for updated in right(params, *rest):
+            params[1][:] = updated[1]
+            yield updated
+
+    wrong.sgd = sgd
+    assert any("sgd must not change the arrays" in f.message for f in verify_with(wrong).failures)
+
+
+def test_a_relu_that_is_cut_off_far_away_is_seen() -> None:
+    wrong: Any = copy_of("pytorch_autograd")
+    wrong.relu = lambda a: torch.relu(a).clamp(max=1e3)
+    assert {f.stage for f in verify_with(wrong).failures} == {"pytorch_autograd"}
+
+
+def test_a_stage_one_that_depends_on_the_order_is_named() -> None:
+    wrong: Any = copy_of("numpy_manual")
+    right = wrong.sgd
+    wrong.sgd = lambda p, x, y, order, size, lr: right(p, x[::-1] * 1.0, y, order, size, lr)
+    failures = verify_with(wrong).failures
+    assert {f.stage for f in failures} == {"numpy_manual"}
+    assert "run" in {f.check for f in failures}
+
+
+def test_an_exception_of_the_callers_is_the_callers() -> None:
+    def on_epoch(*arguments: Any) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        verify(make_problem(SMALL), on_epoch=on_epoch)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(seed=16374, epochs=5, lr=1.0, batch_size=4, n_train=5, n_val=3, dtype="float32"),
+        Config(
+            seed=702437,
+            hidden=64,
+            epochs=30,
+            lr=0.2,
+            batch_size=1,
+            n_train=50,
+            n_val=3,
+            dtype="float32",
+        ),
+    ],
+)
+def test_right_stages_are_not_called_wrong_where_a_run_grows(config: Config) -> None:
+    assert {f.stage for f in verify(make_problem(config)).failures} <= {"all"}

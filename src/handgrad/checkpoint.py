@@ -15,6 +15,8 @@ from handgrad.files import reason, write_whole
 from handgrad.problem import BadInput, Config, Parameters, Problem, parameter_shapes
 
 FORMAT = "handgrad checkpoint 1"
+COLUMNS = 10
+"""Of the history, see `training.COLUMNS`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +54,16 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and check the file. Raises `BadInput` where it is missing, truncated or foreign."""
     metadata, tensors = _read(path)
-    if metadata.get("format") != FORMAT:
-        raise BadInput(
-            f"{path} must be a checkpoint of handgrad train, got another safetensors file"
-        )
     try:
         config = Config.from_dict(json.loads(metadata["config"]))
         epoch = int(metadata["epoch"])
         history = tensors.pop("history")
         params = Parameters(**tensors)
         sound = (
-            history.ndim == 2
-            and len(history) == epoch + 1
+            epoch >= 0
+            and history.shape == (epoch + 1, COLUMNS)
+            and np.array_equal(history[:, 0], np.arange(epoch + 1))
+            and np.isfinite(history).all()
             and all(
                 p.shape == shape and p.dtype == config.dtype and np.isfinite(p).all()
                 for p, shape in zip(params, parameter_shapes(config.hidden), strict=True)
@@ -73,7 +73,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ValueError("its arrays do not fit its configuration")
         rows = tuple(map(tuple, history.tolist()))
         return Checkpoint(config, metadata["digest"], metadata["stage"], epoch, params, rows)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise BadInput(f"{path} must be a whole checkpoint, got a damaged one: {error}") from None
 
 
@@ -92,8 +92,10 @@ def require_same_problem(path: Path, checkpoint: Checkpoint, problem: Problem) -
                 f"{name} must be {theirs[name]} as in {path}, got {ours[name]}: "
                 "leave the option out, or start without the checkpoint"
             )
-    if checkpoint.digest != problem.digest():
-        raise BadInput(f"{path} was made on other data or other initial parameters: start anew")
+    if checkpoint.digest != problem.digest(checkpoint.epoch):
+        raise BadInput(
+            f"{path} was made on other data, initial parameters or batch order: start anew"
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
@@ -102,8 +104,12 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     try:
         path.open("rb").close()  # the library's own message for a missing file names no reason
         with safe_open(path, framework="numpy") as file:
-            keys = file.keys()
-            return file.metadata() or {}, {key: file.get_tensor(key) for key in keys}
+            metadata, keys = file.metadata() or {}, file.keys()
+            if metadata.get("format") != FORMAT:
+                raise BadInput(
+                    f"{path} must be a checkpoint of handgrad train, got another safetensors file"
+                )
+            return metadata, {key: file.get_tensor(key) for key in keys}
     except OSError as error:
         raise BadInput(f"{path} must be a file that can be read, got: {reason(error)}") from None
     except SafetensorError as error:

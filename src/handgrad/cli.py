@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import Field, fields, replace
 from functools import wraps
 from inspect import Parameter, signature
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from handgrad.problem import BadInput, Config, make_problem
-from handgrad.stages import STAGES
+from handgrad.stages import STAGES, load
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +95,7 @@ def verify(
     device: Device = "cpu",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results. Default runs/<seed>-<short hash>."),
+        typer.Option(help="Folder for the results. Default runs/SEED-HASH."),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -122,10 +123,6 @@ def verify(
     runs = list(verification.runs.values())
     write_whole(out / "results.json", results.encode())
     write_whole(out / "history.csv", report.history_csv(runs).encode())
-    if runs:
-        found = verification.largest(runs[0].stage, "run")
-        bound = None if found is None else found.bound
-        write_whole(out / "figure.png", png(run_figure(runs, bound)))
     if as_json:
         sys.stdout.write(results)
     console = _console(stderr=as_json)
@@ -134,6 +131,10 @@ def verify(
         console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     for run in runs:
         _say_if_diverged(run, console)
+    if runs:
+        found = verification.largest(runs[0].stage, "run")
+        bound = None if found is None else found.bound
+        write_whole(out / "figure.png", png(run_figure(runs, bound)))
     verdict = "Equal: every bound holds." if verification.ok else "Not equal: see above."
     console.print(f"{verdict} Written to {out}", markup=False, highlight=False, soft_wrap=True)
     return 0 if verification.ok else 1
@@ -175,6 +176,7 @@ def train(
         Config(**chosen) if resume is None else replace(load_checkpoint(resume).config, **chosen)
     )
     problem = make_problem(config)
+    load(stage)
     if out is not None:
         make_folder(out)
     try:
@@ -205,7 +207,7 @@ def train(
     final = run.final
     console.print(
         f"{stage}: {int(final['epoch'])} epochs, {run.steps} steps, training loss "
-        f"{final['train_loss']:.6f}, accuracy {final['train_accuracy']:.3f} in training, "
+        f"{final['train_loss']:.6g}, accuracy {final['train_accuracy']:.3f} in training, "
         f"{final['val_accuracy']:.3f} held out",
         highlight=False,
         soft_wrap=True,
@@ -280,11 +282,18 @@ def notebooks(
 
 def main() -> NoReturn:
     """Run the command; what cannot be used is told in one line, with exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no ✗ shows ?
     try:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except (BadInput, typer.TyperException) as error:
         said = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         print(f"handgrad: {' '.join(said.split())}", file=sys.stderr)
+        code = 2
+    except (MemoryError, OSError) as error:
+        said = " ".join(str(error).split()) or "out of memory: take fewer units, samples or epochs"
+        print(f"handgrad: {said}", file=sys.stderr)
         code = 2
     sys.exit(code)
 
@@ -323,7 +332,7 @@ def _progress(epochs: int) -> Iterator[Callable[[str, int, "Row"], None]]:
         MofNCompleteColumn(),
         TextColumn("epochs"),
         TimeRemainingColumn(),
-        TextColumn("training loss {task.fields[loss]:.4f}"),
+        TextColumn("training loss {task.fields[loss]:.4g}"),
     )
     progress = Progress(*columns, console=_console(stderr=True))
     tasks = {}

@@ -18,7 +18,9 @@ def run_figure(runs: Sequence[Run], bound: float | None = None) -> Figure:
 
     bound: drawn beside the differences. Runs without a trajectory leave that panel out.
     """
-    run, history = runs[0], runs[0].history
+    run = runs[0]
+    # On the way to divergence numbers come that no axis can show.
+    history = {k: np.where(abs(v) < 1e100, v, np.nan) for k, v in run.history.items()}
     epochs = history["epoch"]
     figure = Figure(figsize=(13, 7.5))
     figure.subplots_adjust(0.06, 0.07, 0.98, 0.91, wspace=0.25, hspace=0.3)
@@ -86,7 +88,7 @@ def draw_differences(axes: Axes, runs: Sequence[Run], bound: float | None) -> No
         assert run.trajectory is not None
         both = min(len(first), len(run.trajectory))
         apart = abs(run.trajectory[:both] - first[:both]).max(axis=1)
-        apart[apart == 0] = np.nan  # equal to the last bit: no place on a log axis
+        apart[(apart == 0) | (apart > 1e100)] = np.nan  # a log axis has no place for them
         axes.semilogy(np.arange(both), apart, style, linewidth=1, label=run.stage)
     if bound is not None and np.isfinite(bound):
         axes.axhline(bound, color="tab:red", label=f"bound {bound:.0e}")

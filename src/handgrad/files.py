@@ -1,8 +1,8 @@
 """Files that are written whole or not at all."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryFile
 
 from handgrad.problem import BadInput
 
@@ -12,16 +12,19 @@ def write_whole(path: Path, data: bytes) -> None:
 
     Raises `BadInput` where the folder is missing or cannot be written.
     """
-    part = path.with_name(path.name + ".part")
+    part = None
     try:
-        with part.open("wb") as file:
+        path = path.resolve()  # a link stays, and what it points to is replaced
+        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            part = Path(file.name)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        part.chmod(0o644)
         os.replace(part, path)  # one step on every file system: no reader sees half a file
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
+        if part is not None:
+            part.unlink(missing_ok=True)
         raise BadInput(f"{path} must be a file that can be written, got: {reason(error)}") from None
 
 
@@ -29,9 +32,8 @@ def make_folder(path: Path) -> Path:
     """The folder, made where it is missing, and tried. Raises `BadInput` where it cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".part"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with TemporaryFile(dir=path):
+            pass
     except OSError as error:
         raise BadInput(
             f"{path} must be a folder that can be written, got: {reason(error)}; choose another"

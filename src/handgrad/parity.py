@@ -60,6 +60,9 @@ def values(stage: Stage, point: Point, device: str = "cpu") -> dict[str, Array]:
     x, y, *params = (stage.to_native(a, device) for a in (point.x, point.y, *point.params))
     a1, h1, f = stage.forward(x, *params)
     native = (a1, h1, f, stage.loss(f, y), *stage.backward(x, y, *params))
+    for name, value in zip((*FORWARD, *GRADIENTS), native, strict=True):
+        if value is None:
+            raise ValueError(f"{name} is None: nothing reached it")
     arrays = (np.array(stage.to_numpy(v)) for v in native)
     return dict(zip((*FORWARD, *GRADIENTS), arrays, strict=True))
 
@@ -86,27 +89,42 @@ def point_bounds(point: Point) -> dict[str, float]:
     }
 
 
-def run_bound(problem: Problem) -> float:
+def run_bound(problem: Problem, run: Run | None = None) -> float:
     """How far rounding may carry two right engines apart along the run.
 
-    The larger of `RUN_FLOOR` and 50 times how far stage 1 moves from itself when it adds up the
-    samples of every batch, and its hidden units, in the reverse order.
+    The larger of `RUN_FLOOR`, for parameters up to 4 and in proportion beyond, and 50 times how far
+    stage 1 moves from itself in two experiments: when it adds up the samples of every batch, and
+    its hidden units, in the reverse order; and when its initial parameters become the next number.
+    run: stage 1's recorded run of the problem, made here when left out.
     """
-    c = problem.config
-    order = problem.order.copy()
-    for i in range(0, c.n_train, c.batch_size):
-        batch = slice(i, i + c.batch_size)
-        order[:, batch] = problem.order[:, batch][:, ::-1]
-    backwards = replace(problem, params=_reverse_units(problem.params), order=order)
-    one, other = (train(p, record=True) for p in (problem, backwards))
-    if one.trajectory is None or other.trajectory is None:
-        raise AssertionError("record=True leaves a trajectory")
-    if one.diverged_at or other.diverged_at:
+    run = run or train(problem, record=True)
+    nudged = Parameters(*(np.nextafter(p, np.inf, dtype=p.dtype) for p in problem.params))
+    others = [train(p, record=True) for p in (_backwards(problem), replace(problem, params=nudged))]
+    if any(r.diverged_at is not None for r in (run, *others)):
         return math.inf
-    columns = np.arange(4 * c.hidden + 1)
-    turned = np.concatenate([p.ravel() for p in _reverse_units(_split(columns, c.hidden))])
-    noise = float(abs(one.trajectory - other.trajectory[:, turned]).max())
-    return max(RUN_FLOOR[c.dtype], 50 * noise)
+    base, turned, moved = (_recorded(r) for r in (run, *others))
+    columns = np.arange(4 * problem.config.hidden + 1)
+    turned = turned[:, np.concatenate([p.ravel() for p in _reverse_units(_split(columns))])]
+    floor = RUN_FLOOR[problem.config.dtype] * max(1.0, float(abs(base).max()) / 4)
+    noise = float(abs(base - moved).max())
+    # In one step rounding does not go far: a stage 1 that does depends on the order by mistake.
+    if float(abs(base - turned)[:2].max()) <= floor:
+        noise = max(noise, float(abs(base - turned).max()))
+    return max(floor, 50 * noise)
+
+
+def _backwards(problem: Problem) -> Problem:
+    """The same sums in the reverse order: each batch's samples, and the hidden units."""
+    order, size = problem.order.copy(), problem.config.batch_size
+    for i in range(0, problem.config.n_train, size):
+        order[:, i : i + size] = problem.order[:, i : i + size][:, ::-1]
+    return replace(problem, params=_reverse_units(problem.params), order=order)
+
+
+def _recorded(run: Run) -> Array:
+    if run.trajectory is None:
+        raise BadInput("both runs must be recorded: train them with record=True")
+    return run.trajectory
 
 
 @dataclass(frozen=True)
@@ -147,11 +165,11 @@ def agreement(run: Run, reference: Run, bound: float | None = None) -> Agreement
         run.problem.config != problem.config or run.problem.digest() != problem.digest()
     ):
         raise BadInput("both runs must be of one problem: make it once and train both on it")
-    if run.trajectory is None or reference.trajectory is None:
-        raise BadInput("both runs must be recorded: train them with record=True")
+    one, other = _recorded(run), _recorded(reference)
     bound = run_bound(problem) if bound is None else bound
-    both = min(len(run.trajectory), len(reference.trajectory))
-    gaps = abs(run.trajectory[:both] - reference.trajectory[:both])
+    both = min(len(one), len(other))
+    gaps = abs(one[:both] - other[:both])
+    gaps = np.where(np.isfinite(gaps), gaps, math.inf)  # NaN is within no bound
     largest = float(gaps.max())
     if not bound <= RUN_LIMIT[problem.config.dtype]:
         return Agreement("not decidable", largest, bound)
@@ -164,7 +182,7 @@ def agreement(run: Run, reference: Run, bound: float | None = None) -> Agreement
     step = int(outside.argmax())
     column = int(gaps[step].argmax())
     parameter, index = locate(column, problem.config.hidden)
-    got, expected = (float(r.trajectory[step, column]) for r in (run, reference))  # type: ignore[index]
+    got, expected = float(one[step, column]), float(other[step, column])
     epoch = _epoch(step, problem)
     return Agreement("different", largest, bound, parameter, index, epoch, step, got, expected)
 
@@ -175,14 +193,15 @@ def locate(column: int, hidden: int) -> tuple[str, tuple[int, ...]]:
     >>> locate(5, hidden=2)
     ('b1', (1,))
     """
-    for name, columns in _split(np.arange(4 * hidden + 1), hidden)._asdict().items():
+    for name, columns in _split(np.arange(4 * hidden + 1))._asdict().items():
         where = np.argwhere(columns == column)
         if len(where):
             return name, tuple(map(int, where[0]))
     raise BadInput(f"column must be below {4 * hidden + 1}, got {column}")
 
 
-def _split(flat: Array, h: int) -> Parameters:
+def _split(flat: Array) -> Parameters:
+    h = len(flat) // 4
     W1, b1, W2, b2 = np.split(flat, [2 * h, 3 * h, 4 * h])
     return Parameters(W1.reshape(h, 2), b1, W2.reshape(1, h), b2)
 

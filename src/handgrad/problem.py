@@ -79,6 +79,8 @@ class Config:
         if not _is_number(self.lr) or not math.isfinite(self.lr) or self.lr <= 0:
             raise BadInput(f"lr must be a finite number above 0, got {self.lr!r}: try 0.1")
         object.__setattr__(self, "lr", float(self.lr))
+        if self.dtype == "float32" and self.lr > float(np.finfo(np.float32).max):
+            raise BadInput(f"lr must be finite in float32, got {self.lr:g}: try 0.1")
         if self.batch_size > self.n_train:
             raise BadInput(
                 f"batch_size must not exceed n_train, got {self.batch_size} > {self.n_train}: "
@@ -176,10 +178,11 @@ class Problem:
             raise BadInput("each row of order must hold every training row's number exactly once")
         object.__setattr__(self, "order", order)
 
-    def digest(self) -> str:
-        """A hash of data and initial parameters: tells two problems of one configuration apart."""
+    def digest(self, epochs: int | None = None) -> str:
+        """A hash of all arrays, of the order's first epochs: tells two problems apart."""
         sha = hashlib.sha256()
-        for array in (self.x_train, self.y_train, self.x_val, self.y_val, *self.params):
+        data = (self.x_train, self.y_train, self.x_val, self.y_val)
+        for array in (*data, *self.params, self.order[:epochs]):
             sha.update(array.tobytes())
         return sha.hexdigest()
 

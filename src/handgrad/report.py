@@ -118,7 +118,9 @@ def _run(run: Run | None) -> dict[str, Any]:
         "train_accuracy": run and run.final["train_accuracy"],
         "val_accuracy": run and run.final["val_accuracy"],
         "train_seconds": run and run.seconds,
-        "microseconds_per_step": run.seconds / run.steps * 1e6 if run and run.steps else None,
+        "microseconds_per_step": run.seconds / run.timed_steps * 1e6
+        if run and run.timed_steps
+        else None,
         "final_loss": run and run.final["train_loss"],
         "diverged_at": run and run.diverged_at,
     }
@@ -139,7 +141,7 @@ def _number(value: float) -> str:
 
 
 def _microseconds(run: Run | None) -> str:
-    return f"{run.seconds / run.steps * 1e6:.0f}" if run and run.steps else MISSING
+    return f"{run.seconds / run.timed_steps * 1e6:.0f}" if run and run.timed_steps else MISSING
 
 
 def without_nan(value: Any) -> Any:

@@ -43,8 +43,9 @@ class Run:
 
     stage: the engine's name; params: after the last epoch of the history; rows: the history, see
     `COLUMNS`; steps: updates made since the initial network, the one that diverged not counted;
-    seconds: spent in the stage's `sgd` alone, by this call; diverged_at: the first step after
-    which a parameter or the training loss was no longer finite, None when there was none;
+    seconds: spent in the stage's `sgd` alone, by this call, for timed_steps updates; diverged_at:
+    the first step after which a parameter or a number of the history was no longer finite (0: the
+    initial network is not), None when there was none;
     trajectory (steps + 1, 4h + 1): all parameters, flattened, before the first step and after
     every one, where `record=True` asked for it.
     """
@@ -55,6 +56,7 @@ class Run:
     rows: tuple[Row, ...]
     steps: int
     seconds: float
+    timed_steps: int
     diverged_at: int | None = None
     trajectory: Array | None = None
 
@@ -106,8 +108,14 @@ def train(
         raise BadInput(f"every must be a whole number of at least 1, got {every!r}")
     if record and resume is not None:
         raise BadInput("record needs the run from its first step: leave resume out")
+    file = None if checkpoint is None else Path(checkpoint)
+    if file is not None and file.exists() and (resume is None or not file.samefile(resume)):
+        raise BadInput(
+            f"{file} exists, and may hold another training: resume from it, or choose another name"
+        )
     driver = _Driver(load(stage), problem, device)
-    epoch, params, rows = 0, problem.params, [driver.observe(0, driver.native(problem.params))]
+    with np.errstate(over="ignore", invalid="ignore"):
+        epoch, params, rows = 0, problem.params, [driver.observe(0, driver.native(problem.params))]
     if resume is not None:
         saved = load_checkpoint(Path(resume))
         require_same_problem(Path(resume), saved, problem)
@@ -115,20 +123,22 @@ def train(
     done = epoch, params  # changed in one assignment: Ctrl-C finds a whole epoch
 
     def save() -> None:
-        if checkpoint is not None:
+        if file is not None:
             epoch, params = done
             config, stage = problem.config, driver.stage.name
             whole = tuple(rows[: epoch + 1])
-            made = Checkpoint(config, problem.digest(), stage, epoch, params, whole)
-            save_checkpoint(Path(checkpoint), made)
+            made = Checkpoint(config, problem.digest(epoch), stage, epoch, params, whole)
+            save_checkpoint(file, made)
 
     save()  # a file that cannot be written is found before the work, not after it
     trajectory = [_flat(params)] if record else None
-    seconds, diverged_at = 0.0, None
+    seconds, timed, diverged_at = 0.0, 0, None if _finite(params, rows[0]) else 0
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is seen in the values
-            for epoch, native, spent in driver.epochs(*done, trajectory):
-                seconds += spent
+            for epoch, native, spent in (
+                driver.epochs(*done, trajectory) if diverged_at is None else ()
+            ):
+                seconds, timed = seconds + spent, timed + problem.config.steps_per_epoch
                 row, params = driver.observe(epoch, native), driver.snapshot(native)
                 if not _finite(params, row):
                     diverged_at = driver.first_bad_step(*done)
@@ -142,9 +152,13 @@ def train(
     finally:  # at the end, and on Ctrl-C
         save()
     epoch, params = done
-    steps = epoch * problem.config.steps_per_epoch if diverged_at is None else diverged_at - 1
+    steps = (
+        epoch * problem.config.steps_per_epoch if diverged_at is None else max(0, diverged_at - 1)
+    )
     kept = None if trajectory is None else np.stack(trajectory[: steps + 1])
-    return Run(driver.stage.name, problem, params, tuple(rows), steps, seconds, diverged_at, kept)
+    return Run(
+        driver.stage.name, problem, params, tuple(rows), steps, seconds, timed, diverged_at, kept
+    )
 
 
 class _Driver:
@@ -227,4 +241,4 @@ def _flat(params: Parameters) -> Array:
 
 
 def _finite(params: Parameters, row: Row) -> bool:
-    return math.isfinite(sum(row)) and bool(np.isfinite(_flat(params)).all())
+    return all(map(math.isfinite, row)) and bool(np.isfinite(_flat(params)).all())

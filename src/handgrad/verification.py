@@ -7,6 +7,7 @@ in it is not blamed on the others.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +28,7 @@ from handgrad.parity import (
     run_bound,
     values,
 )
-from handgrad.problem import Array, Parameters, Problem
+from handgrad.problem import Array, BadInput, Parameters, Problem
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
 from handgrad.training import Row, Run, train
 
@@ -85,13 +86,13 @@ class Verification:
         return not self.failures
 
     def largest(self, stage: str, check: str, quantity: str | None = None) -> Comparison | None:
-        """The largest difference of a stage in a check; None where there was nothing to compare."""
+        """The largest difference of a stage in a check, a failure first; None where none is."""
         found = (
             c
             for c in self.comparisons
             if (c.stage, c.check) == (stage, check) and quantity in (None, c.quantity)
         )
-        return max(found, key=lambda c: c.max_abs_diff, default=None)
+        return max(found, key=lambda c: (not c.ok, c.max_abs_diff), default=None)
 
 
 def verify(
@@ -111,7 +112,7 @@ def verify(
     >>> verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]).ok
     True
     """
-    engines = {engine.name: engine for engine in map(load, (REFERENCE, *stages))}
+    engines = _by_name([REFERENCE, *([stages] if isinstance(stages, str) else stages)])
     dtype = problem.config.dtype
     for engine in engines.values():
         require_device(engine, device, dtype)
@@ -127,6 +128,20 @@ def verify(
     return Verification(problem, tuple(engines), tuple(comparisons), runs)
 
 
+def _by_name(stages: Sequence[str | Stage]) -> dict[str, Stage]:
+    """The engines by name. Raises `BadInput` where two, or one and a stage, have the same name."""
+    engines: dict[str, Stage] = {}
+    for engine in map(load, stages):
+        name = engine.name
+        others = [engines.get(name, engine), load(name) if name in STAGES else engine]
+        if any(other is not engine for other in others):
+            raise BadInput(
+                f"an engine must have a name of its own, got another {name!r}: rename it"
+            )
+        engines[name] = engine
+    return engines
+
+
 def check_exact(engine: Stage, dtype: str, device: str) -> Iterator[Comparison]:
     """Against the network worked in fractions: values, gradients, parameters after one epoch.
 
@@ -138,9 +153,26 @@ def check_exact(engine: Stage, dtype: str, device: str) -> Iterator[Comparison]:
     batch = Point(x[: exact.BATCH_SIZE], y[: exact.BATCH_SIZE], params)
     got = values(engine, batch, device)
     order = np.arange(len(x))[np.newaxis]
-    *start, x, y, order = (engine.to_native(a, device) for a in (*params, x, y, order))
-    for updated in engine.sgd(tuple(start), x, y, order, exact.BATCH_SIZE, float(exact.LR)):
-        got |= {q: engine.to_numpy(p) for q, p in zip(params._fields, updated, strict=True)}
+    given = dict(zip((*params._fields, "x", "y", "order"), (*params, x, y, order), strict=True))
+    native = {name: engine.to_native(a, device) for name, a in given.items()}
+    shared = [n for n, a in given.items() if np.shares_memory(engine.to_numpy(native[n]), a)]
+    start = tuple(native[name] for name in params._fields)
+    rest = (native["x"], native["y"], native["order"], exact.BATCH_SIZE, float(exact.LR))
+    updates = deque(engine.sgd(start, *rest), maxlen=1)
+    if not updates:
+        raise ValueError("sgd yielded nothing")
+    changed = [n for n, a in given.items() if not np.array_equal(engine.to_numpy(native[n]), a)]
+    for names, what in ((shared, "to_native must copy"), (changed, "sgd must not change")):
+        if names:
+            message = f"{engine.name}: {what} the arrays it receives, and does not: {names}"
+            yield Comparison(engine.name, "exact", names[0], message=message)
+    got |= {q: engine.to_numpy(p) for q, p in zip(params._fields, updates[-1], strict=True)}
+    # Far from 0 too, and still exact: times a power of two.
+    far = batch._replace(
+        x=x[: exact.BATCH_SIZE] * 4096, params=params._replace(b1=params.b1 * 4096)
+    )
+    found, right = values(engine, far, device)["h1"], (w.forward["h1"] * 4096).astype(dtype)
+    yield _compare(engine.name, "exact", "h1", found, right, 0.0, "fractions give")
     expected = w.forward | dict(zip(GRADIENTS, w.gradients, strict=True)) | w.after._asdict()
     for quantity, array in expected.items():
         bound = POINT_FLOOR[dtype] if quantity in params._fields and dtype == "float32" else 0.0
@@ -191,10 +223,21 @@ def train_all(
     """The recorded runs, and a failure for every engine that could not be trained."""
     runs, failures = {}, []
     for name, engine in engines.items():
-        tell = None if on_epoch is None else partial(on_epoch, name)
+        told: list[Exception] = []
+
+        def tell(epoch: int, row: Row, name: str = name, told: list[Exception] = told) -> None:
+            try:
+                if on_epoch is not None:
+                    on_epoch(name, epoch, row)
+            except Exception as error:
+                told.append(error)
+                raise
+
         try:
             runs[name] = train(problem, engine, device=device, record=True, on_epoch=tell)
         except Exception as error:
+            if error in told:  # the caller's, not the engine's
+                raise
             failures.append(_raised(name, "run", error))
     return runs, failures
 
@@ -205,10 +248,10 @@ def check_runs(
     """The parameters after every step against stage 1's."""
     if REFERENCE not in runs:
         return
-    bound = run_bound(problem)
+    bound = run_bound(problem, runs[REFERENCE])
     yield from _blame(list(runs), partial(_compare_runs, runs, bound), suspects)
     limit = RUN_LIMIT[problem.config.dtype]
-    if bound > limit:
+    if bound > limit and not suspects:
         why = (
             f"rounding alone may carry two right ones {bound:.1e} apart, so that a mistake of "
             f"{limit:.0e} could hide"
@@ -231,9 +274,10 @@ def _blame(
     """
     found = [compare(name, REFERENCE) for name in names]
     others = [name for name in names if name != REFERENCE]
+    stages = [name for name in others if name in STAGES]  # engines of one author prove nothing
     away = {c.stage for c in found if not c.ok}
     if others and away >= set(others) and not away <= set(suspects):
-        united = len(others) > 1 and all(compare(name, others[0]).ok for name in others[1:])
+        united = len(stages) > 1 and all(compare(name, stages[0]).ok for name in stages[1:])
         if REFERENCE in suspects or united:
             found = [replace(c, message="") for c in found]
             yield compare(REFERENCE, others[0])

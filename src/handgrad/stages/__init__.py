@@ -62,7 +62,7 @@ def load(stage: str | Stage) -> Stage:
         if stage not in STAGES:
             raise BadInput(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
         return cast(Stage, import_module(f"{__name__}.{stage}"))
-    if not isinstance(stage, Stage):
+    if not isinstance(stage, Stage) or not isinstance(stage.name, str):
         need = "name, to_native, to_numpy, forward, loss, backward, sgd"
         raise BadInput(f"an engine must have {need}, got {stage!r} without some of them")
     return stage
