@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.gradcheck.causes import cause
-from handgrad.gradcheck.landscape import Array, Landscape, Slope, flat
+from handgrad.gradcheck.landscape import Array, Landscape, Slope, flat, fresh_seed
 from handgrad.gradcheck.locate import locate
 from handgrad.gradcheck.preflight import Native, require_sound
 from handgrad.gradcheck.report import (
@@ -70,7 +70,7 @@ def gradcheck(
     if structure is not None:
         _require_same(structure, native, loss)
         activations = activations or (lambda p: structure.activations(native.to_arrays(p)))
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    seed = fresh_seed() if seed is None else seed
     rng = np.random.default_rng(seed)
     start = native.arrays()
     tried = [start] if not callable(grads) else _nearby(start, points, rng)

@@ -154,6 +154,14 @@ def flat(activations: Any) -> Array:
         activations = list(activations.values())
     if isinstance(activations, list | tuple):
         return np.concatenate([flat(a) for a in activations])
-    if hasattr(activations, "detach"):
-        activations = activations.detach().cpu().numpy()
-    return np.asarray(activations, dtype=np.float64).ravel()
+    return np.asarray(as_array(activations), dtype=np.float64).ravel()
+
+
+def as_array(value: Any) -> Any:
+    """A tensor as NumPy's array, which may share its memory; anything else as it is."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def fresh_seed() -> int:
+    """A seed from the system's entropy, to be printed, so that a check can be repeated."""
+    return int(np.random.SeedSequence().generate_state(1)[0])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from handgrad.gradcheck.check import gradcheck
+from handgrad.gradcheck.landscape import fresh_seed
 from handgrad.gradcheck.report import Report
 
 
@@ -32,7 +33,7 @@ def gradcheck_module(
     'pass'
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    seed = fresh_seed() if seed is None else seed
     own = dict(module.named_parameters()) if isinstance(module, nn.Module) else {}
     given = {f"input {k}": x for k, x in enumerate(arguments) if x.is_floating_point()}
     params = {name: t.detach().clone().requires_grad_() for name, t in {**own, **given}.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.gradcheck.landscape import Array
+from handgrad.gradcheck.landscape import Array, as_array
 from handgrad.gradcheck.report import Refusal
 
 
@@ -30,7 +30,7 @@ class Native:
     @staticmethod
     def to_arrays(values: Mapping[str, Any]) -> dict[str, Array]:
         """Copies of any values of the caller's kind."""
-        return {name: np.array(_array(value)) for name, value in values.items()}
+        return {name: np.array(as_array(value)) for name, value in values.items()}
 
     def build(self, point: Mapping[str, Array]) -> dict[str, Any]:
         """The caller's kind of parameters, with these numbers in them."""
@@ -39,7 +39,7 @@ class Native:
     @staticmethod
     def number(value: Any) -> float:
         """The loss as a float."""
-        array = np.asarray(_array(value))
+        array = np.asarray(as_array(value))
         if array.size != 1:
             raise Refusal(
                 f"loss must return one number, got shape {array.shape}: sum or average it"
@@ -66,7 +66,7 @@ def require_sound(native: Native, loss: Callable[[Any], Any], grads: Any) -> Non
     if not isinstance(given, Mapping) or set(given) != set(point):
         names = sorted(given) if isinstance(given, Mapping) else type(given).__name__
         raise Refusal(f"grads must have the names of params, {sorted(point)}, got {names}")
-    arrays = {name: np.asarray(_array(g)) for name, g in given.items()}
+    arrays = {name: np.asarray(as_array(g)) for name, g in given.items()}
     for name, g in arrays.items():
         if g.shape != point[name].shape:
             raise Refusal(f"grads: {name} must have shape {point[name].shape}, got {g.shape}")
@@ -91,10 +91,6 @@ def _require_untouched(
     for name, p in native.to_arrays(params).items():
         if not np.array_equal(p, point[name]):
             raise Refusal(f"{who} must not change its parameters, but changed {name}")
-
-
-def _array(value: Any) -> Any:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def _like(original: Any, array: Array) -> Any:
