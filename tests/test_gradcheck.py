@@ -275,7 +275,7 @@ def test_units_that_could_hide_a_mistake_are_reported() -> None:
     ("change", "says"),
     [
         ({"params": {}}, "params must be a dict of name → float array"),
-        ({"params": {"w": np.array([1, 2])}}, "w must be float32 or float64, got int"),
+        ({"params": {"w": np.array([1, 2])}}, "w must be of a float dtype, got int"),
         ({"params": {"w": np.array([1.0, np.nan])}}, "w must be finite, got nan"),
         ({"loss": lambda p: p["w"] ** 2}, "loss must return one number, got shape (2,)"),
         (
@@ -509,3 +509,221 @@ def test_a_structure_of_another_loss_is_refused() -> None:
     other = stack_of(network, y=network.y + 1e-3)
     with pytest.raises(Refusal, match="structure must be the loss, but gives"):
         gradcheck(network.loss, network.params, network.grads, structure=other)
+
+
+# The finer oracles, and how each can be fooled
+
+
+def test_a_complex_step_is_taken_where_the_code_allows_it() -> None:
+    network = Network(3)
+
+    def loss(p: Params) -> Any:  # no float(): complex in, complex out
+        f = np.maximum(network.activations(p)["a1"], 0) @ p["W2"].T + p["b2"]
+        return 0.5 * ((f - network.y) ** 2).mean()
+
+    report = gradcheck(loss, network.params, network.grads)
+    assert report.verdict == "pass", str(report)
+    assert {p.oracle for p in report.parameters.values()} == {"complex step"}
+    assert all(p.certified and p.relative_bound < 1e-9 for p in report.parameters.values())
+    black_box = gradcheck(network.loss, network.params, network.grads)
+    assert {p.oracle for p in black_box.parameters.values()} == {"ladder of differences"}
+
+    def wrong(p: Params) -> Params:
+        return {**network.grads(p), "b1": network.grads(p)["b1"] * (1 + 1e-10)}
+
+    assert gradcheck(loss, network.params, wrong)["b1"].verdict == "fail"
+
+
+@pytest.mark.parametrize("loses", [lambda z: z.real + 0 * z, np.real, np.abs])
+def test_a_complex_step_that_loses_an_imaginary_part_is_not_believed(loses: Any) -> None:
+    def loss(p: Params) -> Any:
+        return (p["w"] ** 2).sum() + (loses(3 * p["w"][:2]) ** 3).sum()
+
+    def grads(p: Params) -> Params:
+        return {"w": 2 * p["w"] + np.array([81.0, 81.0, 0.0, 0.0]) * p["w"] ** 2}
+
+    params = {"w": np.array([0.7, 0.2, 0.4, 1.1])}
+    report = gradcheck(loss, params, grads)
+    assert report.verdict == "pass", str(report)
+    assert report["w"].oracle == "ladder of differences"
+
+
+def test_a_structure_gives_frozen_patterns() -> None:
+    network = Network(3)
+    report = gradcheck(network.loss, network.params, network.grads, structure=stack_of(network))
+    assert report.verdict == "pass", str(report)
+    assert {p.oracle for p in report.parameters.values()} == {"frozen pattern"}
+    assert report["W1"].bound < network.check()["W1"].bound
+
+
+def test_a_pattern_frozen_wrongly_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(3)
+    right = Stack.frozen
+    moved = {n: p + 0.5 for n, p in network.params.items()}
+    monkeypatch.setattr(Stack, "frozen", lambda self, point: right(self, moved))
+    report = gradcheck(network.loss, network.params, network.grads, structure=stack_of(network))
+    assert report.verdict == "pass", str(report)
+    assert report["W1"].oracle == "difference within a cell"
+
+
+def test_lines_that_are_not_straight_are_not_certified() -> None:
+    network = Network(3)
+
+    def bent(p: Params) -> dict[str, np.ndarray]:
+        return {"a1": np.sinh(network.activations(p)["a1"])}  # the same signs, on no lines
+
+    report = gradcheck(network.loss, network.params, network.grads, activations=bent)
+    assert report.verdict == "pass", str(report)
+    assert not report["W1"].certified
+
+
+# Narrow dtypes, held to a reference
+
+
+def narrow(network: Network, dtype: torch.dtype) -> dict[str, Any]:
+    """The network as a program in another dtype, and its loss in float64."""
+    x, y = torch.tensor(network.x, dtype=dtype), torch.tensor(network.y, dtype=dtype)
+
+    def loss(p: Any) -> Any:
+        f = torch.relu(x @ p["W1"].T + p["b1"]) @ p["W2"].T + p["b2"]
+        return 0.5 * ((f - y) ** 2).mean()
+
+    def reference(p: Any) -> Any:
+        f = torch.relu(x.double() @ p["W1"].T + p["b1"]) @ p["W2"].T + p["b2"]
+        return 0.5 * ((f - y.double()) ** 2).mean()
+
+    def grads(p: Any) -> Any:
+        return dict(zip(p, torch.autograd.grad(loss(p), list(p.values())), strict=True))
+
+    def activations(p: Any) -> Any:
+        return x.double() @ p["W1"].T + p["b1"]
+
+    params = {n: torch.tensor(p, dtype=dtype).requires_grad_() for n, p in network.params.items()}
+    return {
+        "loss": loss,
+        "params": params,
+        "grads": grads,
+        "reference": reference,
+        "activations": activations,
+    }
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_float32_passes_beside_its_reference(seed: int) -> None:
+    report = gradcheck(**narrow(Network(seed), torch.float32))
+    assert report.verdict == "pass", str(report)
+    assert all(p.certified and p.relative_bound < 0.1 for p in report.parameters.values())
+    assert "the loss     pass" in str(report)
+    assert "from the reference; rounding may move it by" in str(report)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_wrong_gradients_fail_in_every_dtype(dtype: torch.dtype) -> None:
+    given = narrow(Network(1), dtype)
+    assert gradcheck(**given).verdict in ("pass", "inconclusive")
+    right = given["grads"]
+    for factor in (-1, 2, 0):
+        given["grads"] = lambda p: {**right(p), "W1": factor * right(p)["W1"]}  # noqa: B023
+        report = gradcheck(**given)
+        assert report["W1"].verdict == "fail", str(report)
+        assert {report[n].verdict for n in ("b1", "W2", "b2")} <= {"pass", "inconclusive"}
+
+
+def test_a_small_mistake_in_float32_is_found_and_located() -> None:
+    given = narrow(Network(1), torch.float32)
+    right = given["grads"]
+
+    def wrong(p: Any) -> Any:
+        g = right(p)
+        g["W1"][3, 1] *= 1.001
+        return g
+
+    report = gradcheck(**{**given, "grads": wrong})
+    assert report["W1"].index == (3, 1), str(report)
+
+
+def test_a_forward_pass_that_leaves_its_reference_fails() -> None:
+    given = narrow(Network(1), torch.float32)
+    loss = given["loss"]
+    report = gradcheck(**{**given, "loss": lambda p: loss(p) * 1.0001})
+    assert report.verdict == "fail"
+    assert "the loss     fail" in str(report)
+    assert {p.verdict for p in report.parameters.values()} == {"pass"}
+    assert gradcheck(**{**given, "loss": lambda p: loss(p) * (1 + 2e-7)}).verdict == "pass"
+
+
+def test_numpy_in_float32_beside_a_reference() -> None:
+    network = Network(2)
+    params = {n: p.astype(np.float32) for n, p in network.params.items()}
+    x, y = network.x.astype(np.float32), network.y.astype(np.float32)
+    network.x, network.y = x.astype(np.float64), y.astype(np.float64)
+
+    def loss(p: Params) -> Any:
+        f = np.maximum(x @ p["W1"].T + p["b1"], 0) @ p["W2"].T + p["b2"]
+        return 0.5 * ((f - y) ** 2).mean()
+
+    def grads(p: Params) -> Params:
+        (dW1, dW2), (db1, db2) = backward([p["W1"], p["W2"]], [p["b1"], p["b2"]], x, y)
+        return {"W1": dW1, "b1": db1, "W2": dW2, "b2": db2}
+
+    report = gradcheck(loss, params, grads, reference=network.loss)
+    assert report.verdict == "pass", str(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"reference": lambda p: np.float32(1)}, "must compute in float64, but returned float32"),
+        ({"reference": lambda p: np.random.default_rng().random()}, "reference must give the same"),
+        ({"grads": {"w": np.ones(2, np.float32)}}, "grads must be a function of params where"),
+    ],
+)
+def test_a_reference_that_is_none_is_refused(change: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {
+        "loss": lambda p: (p["w"] ** 2).sum(),
+        "params": {"w": np.array([1.0, 2.0], np.float32)},
+        "grads": lambda p: {"w": 2 * p["w"]},
+        "reference": lambda p: (p["w"] ** 2).sum(),
+    }
+    assert gradcheck(**given).verdict == "pass"
+    with pytest.raises(Refusal, match=says):
+        gradcheck(**{**given, **change})
+
+
+def test_narrow_dtypes_without_a_reference_are_refused() -> None:
+    given = narrow(Network(1), torch.bfloat16)
+    with pytest.raises(Refusal, match="or come with reference="):
+        gradcheck(given["loss"], given["params"], given["grads"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_narrow_module_is_its_own_reference(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).to(dtype)
+    report = gradcheck_module(net, torch.randn(6, 4, dtype=dtype))
+    assert "the loss     pass" in str(report)
+    assert report.verdict in ("pass", "inconclusive")
+    assert report["0.weight"].certified
+
+
+def test_a_kernel_is_held_to_a_function_of_float64() -> None:
+    class Square(torch.autograd.Function):
+        """Computes in float32 whatever it gets, as a kernel does."""
+
+        factor = 2.0
+
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(x)
+            return x.float() ** 2
+
+        @staticmethod
+        def backward(ctx: Any, *dy: Any) -> Any:
+            return Square.factor * ctx.saved_tensors[0] * dy[0]
+
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    apply: Any = Square.apply
+    assert gradcheck_module(apply, x, reference=lambda x: x**2).verdict == "pass"
+    Square.factor = 2.01
+    report = gradcheck_module(apply, x, reference=lambda x: x**2)
+    assert report["input 0"].cause == "it must be divided by 1.005"

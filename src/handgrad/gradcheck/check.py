@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from handgrad.gradcheck.causes import cause
-from handgrad.gradcheck.landscape import Array, Landscape, Slope, flat, fresh_seed
+from handgrad.gradcheck.code import NARROW, Code, Native, Shaken
+from handgrad.gradcheck.landscape import LADDER, ORACLES, Array, Landscape, Slope, fresh_seed
 from handgrad.gradcheck.locate import locate
-from handgrad.gradcheck.preflight import Native, require_sound
+from handgrad.gradcheck.preflight import require_sound
 from handgrad.gradcheck.report import (
     FAIL,
     INCONCLUSIVE,
     NONDIFFERENTIABLE,
     PASS,
+    ForwardReport,
     ParameterReport,
     Refusal,
     Report,
@@ -26,6 +28,11 @@ VAGUE = 1e-3
 """A tolerance above this share of the gradient proves nothing: inconclusive."""
 
 
+def _vague(eps: float) -> float:
+    """The same for a dtype: bfloat16 cannot be held to a thousandth."""
+    return max(VAGUE, 64 * eps)
+
+
 def gradcheck(
     loss: Callable[[Any], Any],
     params: Mapping[str, Any],
@@ -33,8 +40,9 @@ def gradcheck(
     *,
     activations: Callable[[Any], Any] | None = None,
     structure: Stack | None = None,
+    reference: Callable[[Any], Any] | None = None,
     points: int = 3,
-    directions: int = 2,
+    directions: int | None = None,
     delta: float = 1e-6,
     seed: int | None = None,
 ) -> Report:
@@ -50,7 +58,12 @@ def gradcheck(
     structure: a `Stack` of affine and ReLU layers that is the loss: it brings the activations, and
     causes that need to know the layers (which mask, which axis, which layer, stale weights).
 
-    directions: random ones for each parameter and point; delta: see `ParameterReport.bound`;
+    reference: the same loss in float64, for a loss and grads that are float32, bfloat16 or a
+    kernel's: it gets the params in float64, as activations then does. Loss and gradients are held
+    to it as closely as their dtype can: see `code.Shaken`.
+
+    directions: random ones for each parameter and point, 2 if left out, 8 for dtypes narrower than
+    float32; delta: see `ParameterReport.bound`;
     seed: of the directions, drawn afresh when left out. The number of evaluations of the loss
     does not grow with the size of the parameters, as long as nothing is wrong.
 
@@ -65,17 +78,18 @@ def gradcheck(
     >>> gradcheck(loss, params, lambda p: {"x": -p["x"]})["x"].cause
     'its sign is wrong'
     """
-    native = Native(params)
-    require_sound(native, loss, grads)
+    native = Native(params, narrow=reference is not None)
+    code = Code(native, loss, grads, activations, structure, reference)
+    require_sound(code)
     if structure is not None:
-        _require_same(structure, native, loss)
-        activations = activations or (lambda p: structure.activations(native.to_arrays(p)))
+        _require_same(structure, code)
+    if directions is None:
+        directions = 2 if native.eps < NARROW else 8
     seed = fresh_seed() if seed is None else seed
     rng = np.random.default_rng(seed)
     start = native.arrays()
-    tried = [start] if not callable(grads) else _nearby(start, points, rng)
-    checks, layers, notes = _survey(native, loss, grads, activations, tried, rng)
-    notes += _coverage(layers)
+    tried = [start] if not callable(grads) else _nearby(native, points, rng)
+    checks, notes = _survey(code, tried, rng)
     found = {
         name: _parameter(name, checks, directions, delta) if checks else _on_kink(name)
         for name in start
@@ -85,7 +99,8 @@ def gradcheck(
         wrong = {name for name, p in found.items() if p.verdict == FAIL}
         notes += filter(None, [structure.between(wrong)])
     evaluations = sum(landscape.evaluations for landscape, _ in checks)
-    return Report(found, evaluations, len(checks), delta, seed, tuple(notes))
+    forward = None if reference is None else _forward(checks)
+    return Report(found, evaluations, len(checks), delta, seed, tuple(notes), forward)
 
 
 def assert_gradients(*arguments: Any, **options: Any) -> None:
@@ -98,26 +113,38 @@ class _AtPoint:
     """One parameter at one point: the slopes, and how far the gradient is from each."""
 
     verdict: str
-    tolerance: float
+    bound: float
     norm: float
-    certified: bool
+    oracle: str
+
+    @property
+    def relative_bound(self) -> float:
+        """The bound over the gradient's norm."""
+        return self.bound / self.norm if self.norm else math.inf
+
+    @property
+    def certified(self) -> bool:
+        return self.oracle != LADDER
 
 
 def _parameter(
-    name: str, checks: list[tuple[Landscape, dict[str, Array]]], directions: int, delta: float
+    name: str, checks: list[tuple[Landscape, Shaken]], directions: int, delta: float
 ) -> ParameterReport:
     """The verdict on one parameter: wrong anywhere is wrong, right somewhere is right."""
     found = []
-    for landscape, gradients in checks:
-        at = _at_point(landscape, name, gradients, directions)
+    for landscape, shaken in checks:
+        gradients = shaken.gradients
+        at = _at_point(landscape, name, shaken, directions, delta)
         if at.verdict == FAIL:
             wrong = locate(landscape, name, gradients[name])
             why = cause(landscape, name, gradients)
             return ParameterReport(
                 name,
                 FAIL,
-                *_bound(at, directions, delta),
+                at.bound,
+                at.relative_bound,
                 at.certified,
+                at.oracle,
                 wrong.index,
                 wrong.analytic,
                 wrong.numeric,
@@ -125,22 +152,28 @@ def _parameter(
                 why,
             )
         found.append(at)
-    best = min(found, key=lambda at: (at.verdict != PASS, at.tolerance / (at.norm or 1)))
-    return ParameterReport(name, best.verdict, *_bound(best, directions, delta), best.certified)
+    at = min(found, key=lambda at: (at.verdict != PASS, at.relative_bound))
+    return ParameterReport(name, at.verdict, at.bound, at.relative_bound, at.certified, at.oracle)
 
 
 def _at_point(
-    landscape: Landscape, name: str, gradients: dict[str, Array], directions: int
+    landscape: Landscape, name: str, shaken: Shaken, directions: int, delta: float
 ) -> _AtPoint:
-    gradient = gradients[name]
+    gradients, gradient = shaken.gradients, shaken.gradients[name]
+    if gradient.size == 1:
+        directions = 1  # there is no other
 
     def measure() -> tuple[Slope, bool]:
-        direction = landscape.rng.standard_normal(gradient.shape)
-        slope = landscape.slope(name, direction)
-        return slope, slope.allows(float((gradient * direction).sum()))
+        direction = np.ones(gradient.shape)
+        if gradient.size > 1:
+            direction = landscape.rng.standard_normal(gradient.shape)
+        along = float((gradient * direction).sum())
+        slope = landscape.slope(name, direction, along)
+        return slope, slope.allows(along)
 
     measured = [measure() for _ in range(directions)]
-    certified = all(slope.certified for slope, _ in measured)
+    oracle = max((slope.oracle for slope, _ in measured), key=ORACLES.index)
+    certified = oracle != LADDER
     if not all(right for _, right in measured) and not certified:
         measured += [measure() for _ in range(6)]  # a kink misleads one direction, not all
     tolerance = max(slope.tolerance for slope, _ in measured)
@@ -154,99 +187,94 @@ def _at_point(
         verdict = INCONCLUSIVE
     elif wrong > (0 if certified else len(measured) // 2):
         verdict = FAIL
-    elif wrong or tolerance > VAGUE * size:
+    elif wrong or tolerance > _vague(shaken.eps) * size:
         verdict = INCONCLUSIVE
     else:
         verdict = PASS
-    return _AtPoint(verdict, tolerance, norm, certified)
+    bound = 2 * tolerance
+    if gradient.size > 1:
+        # For v ~ N(0, I) and m of them, P(all |e·v| ≤ 2τ) ≤ (√(2/π) 2τ / ‖e‖)^m, solved for ‖e‖.
+        bound *= math.sqrt(2 / math.pi) * delta ** (-1 / directions)
+    return _AtPoint(verdict, bound, norm, oracle)
 
 
 def _survey(
-    native: Native,
-    loss: Callable[[Any], Any],
-    grads: Any,
-    activations: Callable[[Any], Any] | None,
-    tried: list[dict[str, Array]],
-    rng: np.random.Generator,
-) -> tuple[list[tuple[Landscape, dict[str, Array]]], list[dict[str, Array]], list[str]]:
-    """The landscape and the gradients at each point that sits on no kink; activations; notes."""
-    checks, layers, notes = [], [], []
+    code: Code, tried: list[dict[str, Array]], rng: np.random.Generator
+) -> tuple[list[tuple[Landscape, Shaken]], list[str]]:
+    """The landscape and the gradients at each point that sits on no kink; notes."""
+    checks: list[tuple[Landscape, Shaken]] = []
+    seen, notes = [], []
     for number, point in enumerate(tried):
-        if activations is not None:
-            layers.append(_layers(activations(native.build(point))))
-            kink = _kink(layers[-1])
+        layers = code.layers_at(point)
+        if layers is not None:
+            seen.append(layers)
+            kink = _kink(layers)
             if kink is not None and number == 0:
                 notes.append(f"at the given point {kink}: the loss has a kink there")
             if kink is not None:
                 continue
-        landscape = Landscape(
-            lambda p: native.number(loss(native.build(p))),
-            point,
-            None if activations is None else lambda p: flat(activations(native.build(p))),
-            rng,
-        )
-        given = grads(native.build(point)) if callable(grads) else grads
-        checks.append((landscape, native.to_arrays(given)))
+        shaken = code.shake(point, rng)
+        first = checks[0][0] if checks else None
+        checks.append((code.landscape(point, shaken, rng, first), shaken))
     if notes and checks:
         notes.append(f"checked at {len(checks)} nearby points instead")
-    return checks, layers, notes
+    return checks, notes + _coverage(seen)
 
 
-def _require_same(structure: Stack, native: Native, loss: Callable[[Any], Any]) -> None:
+def _require_same(structure: Stack, code: Code) -> None:
     """The structure must be the loss, or what it says of causes would be about something else."""
-    point = native.arrays()
-    ours, theirs = structure.loss(point), native.number(loss(native.build(point)))
-    eps = max(float(np.finfo(p.dtype).eps) for p in point.values())
-    if not abs(ours - theirs) <= 1e4 * eps * max(abs(ours), abs(theirs)):
+    point = code.native.arrays()
+    ours, theirs = structure.loss(point), code.loss_at(point)
+    if not abs(ours - theirs) <= 1e4 * code.native.eps * max(abs(ours), abs(theirs)):
         raise Refusal(
             f"structure must be the loss, but gives {ours:.9g} where loss gives {theirs:.9g}: "
             "compare its layers, x and y with the loss's"
         )
 
 
+def _forward(checks: list[tuple[Landscape, Shaken]]) -> ForwardReport | None:
+    """The caller's loss beside the reference, at the point where they are furthest apart."""
+    found = [
+        ForwardReport(
+            PASS if abs(shaken.loss - landscape.value) <= shaken.loss_rounding else FAIL,
+            shaken.loss,
+            landscape.value,
+            shaken.loss_rounding,
+        )
+        for landscape, shaken in checks
+    ]
+    return max(found, key=lambda f: abs(f.loss - f.reference) / f.tolerance, default=None)
+
+
 def _with_structure(
     structure: Stack,
     found: dict[str, ParameterReport],
-    checks: list[tuple[Landscape, dict[str, Array]]],
+    checks: list[tuple[Landscape, Shaken]],
 ) -> dict[str, ParameterReport]:
     """A mistake of the catalogue, named at every parameter that it spoils, if all points agree."""
     if all(p.verdict != FAIL for p in found.values()):
         return found
-    first, *others = (structure.causes(landscape.point, given) for landscape, given in checks)
+    first, *others = (structure.causes(a.point, shaken.gradients) for a, shaken in checks)
     fits = [sentence for sentence in first if all(sentence in there for there in others)]
     if not fits:
         return found
     return {n: replace(p, cause=fits[0]) if p.verdict == FAIL else p for n, p in found.items()}
 
 
-def _bound(at: _AtPoint, directions: int, delta: float) -> tuple[float, float]:
-    """For v ~ N(0, I) and m directions, P(all |e·v| ≤ 2τ) ≤ (√(2/π) 2τ / ‖e‖)^m, solved for ‖e‖."""
-    bound = 2 * math.sqrt(2 / math.pi) * at.tolerance * delta ** (-1 / directions)
-    return bound, bound / at.norm if at.norm else math.inf
-
-
 def _on_kink(name: str) -> ParameterReport:
     return ParameterReport(name, NONDIFFERENTIABLE, math.inf, math.inf, certified=False)
 
 
-def _nearby(
-    start: dict[str, Array], points: int, rng: np.random.Generator
-) -> list[dict[str, Array]]:
+def _nearby(native: Native, points: int, rng: np.random.Generator) -> list[dict[str, Array]]:
+    start = native.arrays()
     tried = [start]
     for _ in range(points - 1):
         moved = {}
         for name, p in start.items():
             size = 0.05 * (float(np.sqrt(np.mean(np.square(p)))) or 1.0)
-            moved[name] = (p + size * rng.standard_normal(p.shape)).astype(p.dtype)
-        tried.append(moved)
+            moved[name] = p + size * rng.standard_normal(p.shape)
+        tried.append(native.rounded(moved))
     return tried
-
-
-def _layers(z: Any) -> dict[str, Array]:
-    """Activations in any form as arrays by the layer's name."""
-    if not isinstance(z, Mapping):
-        z = {f"layer {k}": a for k, a in enumerate(z if isinstance(z, list | tuple) else [z], 1)}
-    return Native.to_arrays(z)
 
 
 def _kink(layers: dict[str, Array]) -> str | None:

@@ -3,12 +3,15 @@
 A central difference is wrong for three reasons: rounding, which grows as the step shrinks;
 curvature of the third order, which shrinks with it; and kinks between the two ends. The tolerance
 of a slope is the sum of an estimate of each, taken from the loss itself, so that multiplying the
-loss by a million changes nothing.
+loss by a million changes nothing. Two finer oracles have no kinks at all, and take steps as large
+as they like: a complex step, and the loss with every ReLU held as it is at the point. Each is used
+only once it has agreed with a difference.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,22 +22,31 @@ Point = Mapping[str, Array]
 SAFETY = 16
 """How many times the estimated noise a right slope may be off; see `benchmarks/gradcheck.py`."""
 
+COMPLEX, FROZEN = "complex step", "frozen pattern"
+CELL, LADDER = "difference within a cell", "ladder of differences"
+ORACLES = (COMPLEX, FROZEN, CELL, LADDER)  # the finest first
+
 
 @dataclass(frozen=True)
 class Slope:
     """The loss's slope along a direction, how far off it may be, and how it was found.
 
-    certified: whether equal signs of all pre-activations at both ends prove that no kink lies
-    between them. In an affine stack, a direction within one parameter moves every pre-activation
-    on a straight line as long as none before it has changed its sign, so the ends are enough.
+    oracle: one of `ORACLES`.
+    rounding: the part of the tolerance that is the gradient's own, not the slope's.
     on_kink: the loss bends by the same angle however short the step: the point sits on a kink.
     """
 
     value: float
     tolerance: float
     step: float
-    certified: bool
+    oracle: str
     on_kink: bool = False
+    rounding: float = 0.0
+
+    @property
+    def certified(self) -> bool:
+        """Whether no kink can have disturbed it."""
+        return self.oracle != LADDER
 
     def allows(self, value: float) -> bool:
         """Whether the slope may be this value."""
@@ -43,11 +55,18 @@ class Slope:
     @property
     def vague(self) -> bool:
         """Whether noise makes up so much of the slope that it can show nothing to be wrong."""
-        return self.tolerance > 0.05 * abs(self.value)
+        return self.tolerance - self.rounding > 0.05 * abs(self.value)
 
 
 class Landscape:
-    """The loss at `point` and near it. `evaluations` counts the calls of the loss."""
+    """The loss at `point` and near it. `evaluations` counts the calls of the loss.
+
+    activations: what enters the ReLUs of a stack of affine layers, as one vector; complex_loss: the
+    loss of complex parameters; frozen: the loss with the ReLUs held as they are at the point;
+    rounding: (name, direction) → how far rounding may have moved the gradient that is compared;
+    like: the same loss at another point, whose noise, and what was shown of its activations, hold
+    here too.
+    """
 
     def __init__(
         self,
@@ -55,13 +74,23 @@ class Landscape:
         point: Point,
         activations: Callable[[Point], Array] | None = None,
         rng: np.random.Generator | None = None,
+        *,
+        complex_loss: Callable[[Point], complex] | None = None,
+        frozen: Callable[[Point], float] | None = None,
+        rounding: Callable[[str, Array], float] = lambda name, direction: 0.0,
+        like: "Landscape | None" = None,
     ) -> None:
         self._loss, self.point, self._activations = loss, point, activations
+        self._complex_loss, self._frozen, self._rounding = complex_loss, frozen, rounding
+        self._oracles: dict[str, Callable[[str, Array, float], Slope | None]] = {}
+        self._straight: set[str] = set() if like is None else like._straight
+        self._scales: dict[str, float] = {}
         self.rng = rng or np.random.default_rng()
+        self.eps = max(float(np.finfo(p.dtype).eps) for p in point.values())
         self.evaluations = 0
         self.value = self.loss(point)
         self.z = None if activations is None else activations(point)
-        self.noise = self._measure_noise()
+        self.noise: float = self._measure_noise() if like is None else like.noise
 
     def loss(self, point: Point) -> float:
         self.evaluations += 1
@@ -70,23 +99,95 @@ class Landscape:
     def moved(self, name: str, direction: Array, step: float) -> dict[str, Array]:
         """The point with one parameter moved."""
         p = self.point[name]
-        return {**self.point, name: (p + step * direction).astype(p.dtype)}
+        return {**self.point, name: (p + step * direction).astype(p.dtype, copy=False)}
 
     def scale(self, name: str) -> float:
         """The typical size of a parameter's entries; 1 where all are zero."""
-        return float(np.sqrt(np.mean(np.square(self.point[name], dtype=np.float64)))) or 1.0
+        if name not in self._scales:
+            mean = np.mean(np.square(self.point[name], dtype=np.float64))
+            self._scales[name] = float(np.sqrt(mean)) or 1.0
+        return self._scales[name]
 
-    def slope(self, name: str, direction: Array) -> Slope:
-        """The slope along a direction within one parameter, with the best step that was found."""
-        largest = self.scale(name) / float(np.sqrt(np.mean(direction**2)) or 1.0)
+    def slope(self, name: str, direction: Array, expected: float = math.nan) -> Slope:
+        """The slope along a direction within one parameter, by the finest oracle that is sound.
+
+        Where the first difference is what was expected, to rounding alone, no others are taken.
+        """
+        oracle = self._oracles.get(name, self._first_slope)
+        slope = oracle(name, direction, expected) or self._difference(name, direction, expected)
+        rounding = self._rounding(name, direction)
+        return replace(slope, tolerance=slope.tolerance + rounding, rounding=rounding)
+
+    def _first_slope(self, name: str, direction: Array, expected: float) -> Slope:
+        """A difference, and the oracles held to it; the first that agrees is used from now on."""
+        difference = self._difference(name, direction, expected)
+        self._oracles[name] = self._difference
+        if difference.vague or difference.on_kink:
+            return difference
+        finer_ones: list[Callable[[str, Array, float], Slope | None]]
+        finer_ones = [self._complex_step, self._frozen_pattern]
+        for oracle in finer_ones:
+            finer = oracle(name, direction, expected)
+            if finer is not None and difference.allows(finer.value):
+                self._oracles[name] = oracle
+                return finer
+        return difference
+
+    def _complex_step(self, name: str, direction: Array, _: float) -> Slope | None:
+        """Im L(p + ihv) / h with h tiny (Squire and Trapp 1998): nothing is subtracted.
+
+        NumPy's `maximum` and `>` compare real parts first, so that a ReLU stays as it is. None
+        where the code does not take complex numbers, or drops an imaginary part with a warning.
+        """
+        if self._complex_loss is None:
+            return None
+        step = 2.0**-100 * self._largest_step(name, direction)
+        self.evaluations += 1
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                value = self._complex_loss(
+                    {**self.point, name: self.point[name] + 1j * step * direction}
+                )
+        except Exception:  # whatever code that was written for real numbers may raise
+            self._complex_loss = None
+            return None
+        return self._finer(value.imag / step, COMPLEX, name, direction)
+
+    def _frozen_pattern(self, name: str, direction: Array, _: float) -> Slope | None:
+        """A central difference of the loss without its kinks, as far as the parameter is large.
+
+        Within one parameter the loss is then quadratic, and such a difference exact.
+        """
+        if self._frozen is None:
+            return None
+        self.evaluations += 2
+        step = self._largest_step(name, direction)
+        up = self._frozen(self.moved(name, direction, step))
+        down = self._frozen(self.moved(name, direction, -step))
+        rise = max(abs(up - self.value), abs(down - self.value))
+        slope = self._finer((up - down) / (2 * step), FROZEN, name, direction)
+        return replace(slope, tolerance=slope.tolerance + SAFETY * self.eps * rise / step)
+
+    def _finer(self, value: float, oracle: str, name: str, direction: Array) -> Slope:
+        """Its rounding is the loss's, over a step as large as the parameter."""
+        step = self._largest_step(name, direction)
+        return Slope(value, SAFETY * self.noise / step, step, oracle)
+
+    def _difference(self, name: str, direction: Array, expected: float) -> Slope:
+        """Central differences with ever smaller steps; the one whose tolerance is the smallest."""
+        largest = self._largest_step(name, direction)
         certified = self._step_within_the_cell(name, direction, largest)
-        step = largest / 16 if certified is None else certified
+        oracle = LADDER if certified is None else CELL
+        step = certified or largest / 16
         best, before = None, None
         for _ in range(16):
             up = self.loss(self.moved(name, direction, step))
             down = self.loss(self.moved(name, direction, -step))
             central, second = (up - down) / (2 * step), (up - 2 * self.value + down) / step
             rounding = SAFETY * self.noise / step
+            if certified and abs(central - expected) <= rounding:
+                return Slope(central, rounding, step, oracle)
             if before is not None:
                 curvature = abs(central - before[0])
                 # A step a quarter as long has a second difference a quarter as large, unless a
@@ -96,7 +197,7 @@ class Landscape:
                 if best is None or tolerance < best.tolerance:
                     value = central + (central - before[0]) / 15  # Richardson
                     bent = abs(second) > max(abs(before[1]) / 2, 2 * rounding)
-                    best = Slope(value, tolerance, step, certified is not None, bent)
+                    best = Slope(value, tolerance, step, oracle, bent)
                 if rounding + SAFETY * self.noise / step > best.tolerance:
                     break
             before = central, second
@@ -104,22 +205,38 @@ class Landscape:
         assert best is not None
         return best
 
+    def _largest_step(self, name: str, direction: Array) -> float:
+        """The step that moves the parameter by its own size."""
+        return self.scale(name) / (
+            float(np.linalg.norm(direction)) / math.sqrt(direction.size) or 1.0
+        )
+
     def _step_within_the_cell(self, name: str, direction: Array, largest: float) -> float | None:
-        """The largest step, by a power of two, at both ends of which all signs are the point's."""
+        """A large step, by a power of two, that no unit's sign changes on, up or down; or None.
+
+        In an affine stack, a direction within one parameter moves every pre-activation on a
+        straight line as long as none before it has changed its sign. So one small step shows where
+        all of them go, and how far none of them gets to 0. That the lines are straight is shown
+        once for each parameter, at the end of its step.
+        """
         if self._activations is None or self.z is None:
             return None
-        small = largest * 2.0**-20
-        rate = (self._activations(self.moved(name, direction, small)) - self.z) / small
-        moving = rate != 0
-        if (self.z[moving] == 0).any():
+        probe = largest * math.sqrt(self.eps)
+        rate = (self._activations(self.moved(name, direction, probe)) - self.z) / probe
+        far = np.full_like(self.z, math.inf)
+        room = np.divide(abs(self.z), abs(rate), out=far, where=rate != 0).min(initial=math.inf)
+        if not room:
             return None  # the point itself sits on a kink in this direction
-        room = float((abs(self.z[moving]) / abs(rate[moving])).min()) if moving.any() else math.inf
-        step = min(
-            largest, 2.0 ** math.floor(math.log2(room / 2)) if 0 < room < math.inf else largest
-        )
+        step = min(largest, 2.0 ** math.floor(math.log2(room / 2))) if room < math.inf else largest
+        if name in self._straight:
+            return step
+        size = float(abs(self.z).max(initial=0.0))
         for _ in range(8):
-            ends = (self._activations(self.moved(name, direction, s)) for s in (step, -step))
-            if all((np.sign(z) == np.sign(self.z)).all() for z in ends):
+            moved = self._activations(self.moved(name, direction, step)) - self.z
+            slack = 32 * self.eps * size * (1 + step / probe)  # what rounding did to the rate
+            straight = abs(moved - step * rate).max(initial=0.0) <= slack
+            if straight and ((abs(moved) < abs(self.z)) | (moved == 0)).all():
+                self._straight.add(name)
                 return step
             step /= 4
         return None
@@ -135,7 +252,7 @@ class Landscape:
         for i in range(1, 7):
             point = {}
             for name, p in self.point.items():
-                move = i * 64 * float(np.finfo(p.dtype).eps) * self.scale(name)
+                move = i * 64 * self.eps * self.scale(name)
                 point[name] = (p + move * directions[name]).astype(p.dtype)
             table.append(self.loss(point))
         differences, levels = np.array(table), []
@@ -144,8 +261,7 @@ class Landscape:
             if k > 1:
                 ratio = math.factorial(k) ** 2 / math.factorial(2 * k)
                 levels.append(math.sqrt(ratio * float(np.mean(differences**2))))
-        eps = max(float(np.finfo(p.dtype).eps) for p in self.point.values())
-        return max(*levels, eps * abs(self.value), float(np.finfo(np.float64).tiny))
+        return max(*levels, self.eps * abs(self.value), float(np.finfo(np.float64).tiny))
 
 
 def flat(activations: Any) -> Array:
@@ -159,7 +275,11 @@ def flat(activations: Any) -> Array:
 
 def as_array(value: Any) -> Any:
     """A tensor as NumPy's array, which may share its memory; anything else as it is."""
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    narrow = tensor.is_floating_point() and tensor.element_size() < 4  # NumPy has no bfloat16
+    return (tensor.float() if narrow else tensor).numpy()
 
 
 def fresh_seed() -> int:

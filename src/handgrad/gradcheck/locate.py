@@ -63,7 +63,8 @@ def _wrong_blocks(
 def _is_wrong(landscape: Landscape, name: str, gradient: Array, block: Array) -> bool:
     direction = np.zeros(gradient.shape)
     direction.flat[block.ravel()] = landscape.rng.standard_normal(block.size)
-    return not landscape.slope(name, direction).allows(float((gradient * direction).sum()))
+    along = float((gradient * direction).sum())
+    return not landscape.slope(name, direction, along).allows(along)
 
 
 def _numeric(landscape: Landscape, name: str, gradient: Array, entry: int) -> float:

@@ -16,6 +16,7 @@ def gradcheck_module(
     module: nn.Module | Callable[..., Any],
     inputs: Tensor | Sequence[Tensor],
     *,
+    reference: Callable[..., Any] | None = None,
     seed: int | None = None,
     **options: Any,
 ) -> Report:
@@ -25,7 +26,12 @@ def gradcheck_module(
     inputs: its arguments; those of float dtype are checked, as "input 0", "input 1", … Several
     outputs are contracted with random normal covectors, drawn afresh (ones would hide a softmax
     or a layer norm, whose outputs have a constant sum). In an `nn.Sequential` of affine layers and
-    ReLUs, what enters the ReLUs is watched, so that kinks are certified. options: see `gradcheck`.
+    ReLUs, what enters the ReLUs is watched, so that kinks are certified.
+
+    reference: the same outputs from float64 inputs, for code that is not float64 itself (a kernel):
+    a function, or a module with parameters of the same names. For a module in float32 or below it
+    is the module itself with everything in float64, if it can compute in that. options: see
+    `gradcheck`.
 
     >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()).double()
@@ -38,13 +44,15 @@ def gradcheck_module(
     given = {f"input {k}": x for k, x in enumerate(arguments) if x.is_floating_point()}
     params = {name: t.detach().clone().requires_grad_() for name, t in {**own, **given}.items()}
 
-    def outputs(p: dict[str, Tensor]) -> list[Tensor]:
+    def outputs(p: dict[str, Tensor], of: Callable[..., Any] = module) -> list[Tensor]:
         values = [p.get(f"input {k}", x) for k, x in enumerate(arguments)]
-        if isinstance(module, nn.Module):
-            mine = {name: p[name] for name in own}
-            made = torch.func.functional_call(module, mine, tuple(values))
+        if isinstance(of, nn.Module):
+            dtype = next((t.dtype for t in p.values()), torch.float64)
+            mine = {n: b.to(dtype) if b.is_floating_point() else b for n, b in of.named_buffers()}
+            mine |= {name: p[name] for name in own}
+            made = torch.func.functional_call(of, mine, tuple(values))
         else:
-            made = module(*values)
+            made = of(*values)
         return [made] if isinstance(made, Tensor) else list(made)
 
     rng = np.random.default_rng(seed)
@@ -53,9 +61,19 @@ def gradcheck_module(
         for o in outputs(params)
     ]
 
+    def contracted(made: list[Tensor]) -> Tensor:
+        pairs = zip(made, covectors, strict=True)
+        return torch.stack([(o * c.to(o.dtype)).sum() for o, c in pairs]).sum()
+
     def loss(p: dict[str, Tensor]) -> Tensor:
-        pairs = zip(outputs(p), covectors, strict=True)
-        return torch.stack([(o * c).sum() for o, c in pairs]).sum()
+        return contracted(outputs(p))
+
+    narrow = any(t.dtype != torch.float64 for t in params.values())
+    if reference is None and narrow and isinstance(module, nn.Module):
+        reference = module if _computes_in_float64(outputs, params) else None
+    wide_loss = None
+    if reference is not None:
+        wide_loss = lambda p: contracted(outputs(p, reference))  # noqa: E731
 
     def grads(p: dict[str, Tensor]) -> dict[str, Tensor]:
         leaves = list(p.values())
@@ -82,8 +100,24 @@ def gradcheck_module(
         return seen
 
     return gradcheck(
-        loss, params, grads, activations=activations if watched else None, seed=seed, **options
+        loss,
+        params,
+        grads,
+        activations=activations if watched else None,
+        reference=wide_loss,
+        seed=seed,
+        **options,
     )
+
+
+def _computes_in_float64(
+    outputs: Callable[[dict[str, Tensor]], list[Tensor]], params: dict[str, Tensor]
+) -> bool:
+    try:
+        made = outputs({name: p.detach().double() for name, p in params.items()})
+    except RuntimeError:  # it has a dtype of its own
+        return False
+    return all(o.dtype == torch.float64 for o in made)
 
 
 def _relus(module: Any) -> dict[str, nn.Module]:

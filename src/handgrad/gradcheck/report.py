@@ -17,10 +17,10 @@ class ParameterReport:
     """What was found for one parameter.
 
     bound: an error of the gradient with a larger Euclidean norm was caught with a probability of
-    at least 1 − delta; relative_bound: the same over the gradient's norm; certified: whether no
-    kink can have disturbed it. Where it failed: index, analytic and numeric of the worst entry
-    found, where ("entries [...]", "rows [...]", "columns [...]" or "dense"), and cause, a sentence
-    or None.
+    at least 1 − delta; relative_bound: the same over the gradient's norm; oracle: what the slopes
+    were taken from; certified: whether no kink can have disturbed them. Where it failed: index,
+    analytic and numeric of the worst entry found, where ("entries [...]", "rows [...]",
+    "columns [...]" or "dense"), and cause, a sentence or None.
     """
 
     name: str
@@ -28,6 +28,7 @@ class ParameterReport:
     bound: float
     relative_bound: float
     certified: bool
+    oracle: str | None = None
     index: tuple[int, ...] | None = None
     analytic: float | None = None
     numeric: float | None = None
@@ -45,10 +46,29 @@ class ParameterReport:
             )
             cause = self.cause or "cause unknown"
             return f"{head}{place}{found}wrong: {self.where}; {cause}"
+        if self.oracle is None:
+            return f"{head}not measured"
         certified = "" if self.certified else ", not certified"
         return (
             f"{head}an error above {self.bound:.1e} ({self.relative_bound:.1e} of the gradient) "
-            f"would have been seen{certified}"
+            f"would have been seen ({self.oracle}{certified})"
+        )
+
+
+@dataclass(frozen=True)
+class ForwardReport:
+    """The loss beside the reference's, and how far rounding in the loss's dtype may move it."""
+
+    verdict: str
+    loss: float
+    reference: float
+    tolerance: float
+
+    def __str__(self) -> str:
+        off = abs(self.loss - self.reference)
+        return (
+            f"{'the loss':<12} {self.verdict:<18}{self.loss:.9g} is {off:.1e} from the reference; "
+            f"rounding may move it by {self.tolerance:.1e}"
         )
 
 
@@ -57,7 +77,8 @@ class Report:
     """The whole check. `report[name]` is a parameter's own; `notes` say what it cannot see.
 
     evaluations: calls of the loss; points: at how many the gradient was checked; seed: of the
-    random directions, drawn afresh for every check.
+    random directions, drawn afresh for every check; forward: the loss beside the reference's, where
+    one was given.
     """
 
     parameters: Mapping[str, ParameterReport]
@@ -66,11 +87,15 @@ class Report:
     delta: float
     seed: int
     notes: tuple[str, ...] = ()
+    forward: ForwardReport | None = None
 
     @property
     def verdict(self) -> str:
-        """The worst of the parameters' verdicts."""
-        return min((p.verdict for p in self.parameters.values()), key=WORST_FIRST.index)
+        """The worst of the parameters' verdicts and the forward pass's."""
+        verdicts = [p.verdict for p in self.parameters.values()]
+        if self.forward is not None:
+            verdicts.append(self.forward.verdict)
+        return min(verdicts, key=WORST_FIRST.index)
 
     def __getitem__(self, name: str) -> ParameterReport:
         return self.parameters[name]
@@ -82,7 +107,8 @@ class Report:
             f"loss, seed {self.seed}; a bound holds with probability 1 − {self.delta:g})"
         )
         notes = [f"note: {note}" for note in self.notes]
-        return "\n".join([head, *map(str, self.parameters.values()), *notes])
+        parts = [*filter(None, [self.forward]), *self.parameters.values()]
+        return "\n".join([head, *map(str, parts), *notes])
 
     def raise_if_failed(self) -> None:
         """Raise `AssertionError` with this text unless the verdict is "pass"."""
