@@ -2,13 +2,16 @@
 
     python benchmarks/gradcheck.py [--draws 200]
 
-Correct code must never fail, wrong code must never pass. Every draw is a fresh network with fresh
-data and fresh directions; gradients come from autograd in float64, mistakes are put into them.
+Correct code must never fail, wrong code must never pass, and no cause may be named that is not
+there. Every draw is a fresh network with fresh data and fresh directions. JAX and SciPy stand in
+the last table where they are installed.
 """
 
 import argparse
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from statistics import median
 from time import perf_counter
@@ -21,8 +24,10 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
-from handgrad.gradcheck import Report, gradcheck
+from handgrad.gradcheck import Report, Stack, gradcheck
+from handgrad.mistakes import CATALOGUE, Mistake, backward
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params], Tensor]
@@ -124,6 +129,146 @@ def autograd(loss: Loss) -> Callable[[Params], dict[str, Tensor]]:
     return grads
 
 
+class InFloat32(TorchFunctionMode):
+    """Every operation gets its float64 tensors as float32: the same program in another dtype."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def cast(a: Any) -> Any:
+            return a.float() if isinstance(a, Tensor) and a.dtype == torch.float64 else a
+
+        return func(*map(cast, args), **(kwargs or {}))
+
+
+def in_float32(loss: Loss) -> Loss:
+    def low(p: Params) -> Tensor:
+        with InFloat32():
+            return loss(p)
+
+    return low
+
+
+WAYS = ("with activations", "black box", "float32 with a reference")
+
+
+def right_draw(task: tuple[str, str, int]) -> str:
+    """The verdict on one right network."""
+    name, way, draw = task
+    params, loss, activations = NETWORKS[name](np.random.default_rng((1, draw)))
+    if way == WAYS[0]:
+        return gradcheck(loss, params, autograd(loss), activations=activations).verdict
+    if way == WAYS[1]:
+        return gradcheck(loss, params, autograd(loss)).verdict
+    low = in_float32(loss)
+    params = {n: p.detach().float().requires_grad_() for n, p in params.items()}
+    report = gradcheck(low, params, autograd(low), reference=loss, activations=activations)
+    return report.verdict
+
+
+def right(draws: int) -> Table:
+    """Verdicts on correct gradients."""
+    titles = ("correct code", "given", "draws", "pass", "fail", "inconclusive")
+    table, every = Table(*titles, title="Right"), Counter[str]()
+    for name, make in NETWORKS.items():
+        smooth = make(np.random.default_rng(0))[2] is None
+        for way in WAYS[smooth:]:
+            tasks = [(name, way, draw) for draw in range(draws)]
+            found = Counter(spread(right_draw, tasks, f"{name}, {way}"))
+            every += found
+            table.add_row(name, way, *counted(found))
+    table.add_row("all", "", *counted(every))
+    return table
+
+
+def counted(found: Counter[str]) -> tuple[str, ...]:
+    rest = found.total() - found["pass"] - found["fail"]
+    return tuple(map(str, (found.total(), found["pass"], found["fail"], rest)))
+
+
+STACKS = {"small": (2, 5, 1), "large": (64, 256, 1), "deep": (16, 32, 32, 32, 1)}
+
+OUTSIDE = [
+    Mistake(name, line, "")
+    for name, line in (
+        ("a unit's path cut", "da = dh * (a > 0) * (np.arange(a.shape[1]) != 1)"),
+        ("a sample's path cut", "da = dh * (a > 0) * (np.arange(len(a)) != 3)[:, None]"),
+        ("a weight's path cut", "dh = da @ (W * (np.arange(W.size).reshape(W.shape) != 1))"),
+        ("an input's path cut", "dW = da.T @ (h * (np.arange(h.shape[1]) != 1))"),
+        ("mask leaks 0.01", "da = dh * np.where(a > 0, 1.0, 0.01)"),
+        ("mask is a sigmoid", "da = dh / (1 + np.exp(-a))"),
+        ("mask of a > 0.1", "da = dh * (a > 0.1)"),
+        ("mean over units removed", "da = dh * (a > 0) - dh.mean(axis=1, keepdims=True)"),
+        ("the weights' signs", "dh = da @ np.sign(W)"),
+        ("absolute loss", "df = np.sign(f - y) / len(f)"),
+        ("residual clipped", "df = np.clip(f - y, -1, 1) / len(f)"),
+        ("weight decay", "dW = da.T @ h + 0.01 * W"),
+        ("one entry zero", "dW = da.T @ h * (np.arange(W.size).reshape(W.shape) != 1)"),
+        ("one entry's sign", "dW = da.T @ h * (1 - 2 * (np.arange(W.size) == 1)).reshape(W.shape)"),
+        (
+            "one entry + 10 %",
+            "dW = da.T @ h * (1 + (np.arange(W.size) == 1) / 10).reshape(W.shape)",
+        ),
+        ("two: columns rolled, sign", "dW = -np.roll(da.T @ h, 1, axis=1)"),
+        ("two: mask left out, doubled", "da = 2 * dh"),
+        ("two: sign, last sample", "dh = -(da * (np.arange(len(da)) < len(da) - 1)[:, None]) @ W"),
+    )
+]
+
+
+def wrong_draw(task: tuple[Mistake, str, int]) -> tuple[str, str]:
+    """The verdict on one wrong network with its structure, and what was named."""
+    mistake, size, draw = task
+    widths = STACKS[size]
+    rng = np.random.default_rng((2, draw))
+    x, y = rng.standard_normal((60, widths[0])), rng.standard_normal((60, 1))
+    Ws = [rng.standard_normal((n, m)) * math.sqrt(2 / m) for m, n in pairwise(widths)]
+    bs = [0.1 * rng.standard_normal(n) for n in widths[1:]]
+    names = [[f"{kind}{k}" for k in range(1, len(widths))] for kind in "Wb"]
+    stack = Stack(names[0], names[1], x, y)
+    layer = int(rng.choice(mistake.layers(len(Ws))))
+    using = mistake.backward(layer, lr=0.37, batch_size=77)
+
+    def spread_out(parts: Any) -> dict[str, Any]:
+        return dict(zip(names[0] + names[1], [*parts[0], *parts[1]], strict=True))
+
+    def grads(p: Any, using: Any = using) -> Any:
+        return spread_out(using([p[n] for n in names[0]], [p[n] for n in names[1]], x, y))
+
+    params = spread_out((Ws, bs))
+    try:
+        grads(params)  # some go wrong from the second call on
+        made, true = grads(params), grads(params, backward)
+        if all(np.allclose(made[n], true[n], rtol=1e-9, atol=1e-12) for n in params):
+            return "equivalent", ""
+        report = gradcheck(stack.loss, params, grads, structure=stack)
+    except (ValueError, IndexError, TypeError):  # NumPy refuses, or the checker: a `Refusal`
+        return "refused", ""
+    causes = {p.cause for p in report.parameters.values()} - {None}
+    if not causes:
+        return report.verdict, "unknown"
+    # A cause that needs no structure says only what it did: the gradients show that it is true.
+    said = any(mistake.sentence in c for c in causes if c and mistake.sentence)
+    return report.verdict, "right" if said else f"other: {next(iter(causes))}"
+
+
+def wrong(draws: int, mistakes: Sequence[Mistake], title: str) -> Table:
+    """Verdicts on stacks with one wrong line, and how often the line was named."""
+    titles = ("mistake", "tried", "fail", "pass", "inconclusive", "refused")
+    table = Table(*titles, "named", "unknown", "named otherwise", title=title)
+    tasks = [(m, size, draw) for m in mistakes for size in STACKS for draw in range(draws)]
+    results = list(zip(tasks, spread(wrong_draw, tasks, title), strict=True))
+    for name in [*(m.name for m in mistakes), "all"]:
+        found = [r for (m, *_), r in results if name in (m.name, "all") and r[0] != "equivalent"]
+        verdicts, said = Counter(v for v, _ in found), Counter(s for _, s in found)
+        others = [f"{n} × {text[7:60]}" for text, n in said.items() if text.startswith("other")]
+        counts = (len(found), *(verdicts[v] for v in ("fail", "pass", "inconclusive", "refused")))
+        table.add_row(
+            name,
+            *map(str, (*counts, said["right"], said["unknown"])),
+            "; ".join(others) if name != "all" else str(sum(int(o.split()[0]) for o in others)),
+        )
+    return table
+
+
 def _entry(g: Tensor, rng: np.random.Generator, factor: float) -> Tensor:
     g = g.clone()
     g.view(-1)[int(rng.integers(g.numel()))] *= factor
@@ -160,59 +305,40 @@ def spoilt(loss: Loss, which: str, spoil: Any, seed: int) -> Callable[[Params], 
     return grads
 
 
-def check(network: Network, grads: Any, with_activations: bool = True) -> Report:
-    params, loss, activations = network
-    use = activations if with_activations else None
-    return gradcheck(loss, params, grads, activations=use)
+def spoilt_draw(task: tuple[str, str, int]) -> str:
+    """The verdict on any network with one parameter's gradient spoilt."""
+    mistake, name, draw = task
+    rng = np.random.default_rng((3, draw))
+    params, loss, activations = NETWORKS[name](rng)
+    which = list(params)[int(rng.integers(len(params)))]
+    grads = spoilt(loss, which, MISTAKES[mistake], int(rng.integers(2**32)))
+    true = autograd(loss)(params)[which]
+    size = 1e-12 * float(true.abs().max())
+    if torch.allclose(grads(params)[which], true, rtol=1e-9, atol=size):
+        return "equivalent"
+    return gradcheck(loss, params, grads, activations=activations).verdict
 
 
-def right(draws: int) -> Table:
-    """Verdicts on correct gradients."""
-    table = Table(
-        "correct code", "activations", "draws", "pass", "fail", "inconclusive", title="Right"
-    )
-    for name, make in NETWORKS.items():
-        for use in (True, False):
-            found = []
-            for draw in track(range(draws), f"right: {name}", console=Console(stderr=True)):
-                network = make(np.random.default_rng((1, draw)))
-                if use and network[2] is None:
-                    break
-                found.append(check(network, autograd(network[1]), use).verdict)
-            if found:
-                counts = [found.count(v) for v in ("pass", "fail")]
-                rest = len(found) - sum(counts)
-                table.add_row(name, "yes" if use else "no", *map(str, (len(found), *counts, rest)))
+def wrong_elsewhere(draws: int) -> Table:
+    """Verdicts on all the networks, without their structure."""
+    titles = ("mistake", "tried", "pass", "fail", "inconclusive")
+    table = Table(*titles, title="Wrong, any network, no structure given")
+    for mistake in MISTAKES:
+        tasks = [(mistake, name, draw) for name in NETWORKS for draw in range(draws)]
+        found = Counter(spread(spoilt_draw, tasks, mistake))
+        del found["equivalent"]
+        table.add_row(mistake, *counted(found))
     return table
 
 
-def wrong(draws: int) -> Table:
-    """Verdicts on gradients with one mistake in one parameter."""
-    table = Table("mistake", "tried", "fail", "pass", "inconclusive", "named", title="Wrong")
-    for mistake, spoil in track(MISTAKES.items(), "wrong", console=Console(stderr=True)):
-        verdicts, named = [], 0
-        for name, make in NETWORKS.items():
-            for draw in range(draws if "16,897" not in name else max(1, draws // 10)):
-                rng = np.random.default_rng((2, draw))
-                network = make(rng)
-                names = list(network[0])
-                which = names[int(rng.integers(len(names)))]
-                seed = int(rng.integers(2**32))
-
-                grads = spoilt(network[1], which, spoil, seed)
-                true = autograd(network[1])(network[0])[which]
-                if torch.allclose(grads(network[0])[which], true, rtol=1e-9, atol=0):
-                    continue  # on this draw the mistake changes nothing
-                report = check(network, grads)
-                verdicts.append(report.verdict)
-                named += report[which].cause is not None
-        counts = [verdicts.count(v) for v in ("fail", "pass")]
-        rest = len(verdicts) - sum(counts)
-        table.add_row(mistake, *map(str, (len(verdicts), *counts, rest, named)))
-    return table
+def spread(work: Callable[[Any], Any], tasks: Sequence[Any], title: str) -> Iterable[Any]:
+    """The results in order, from a process a core."""
+    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        done = pool.map(work, tasks, chunksize=max(1, min(20, len(tasks) // 8)))
+        yield from track(done, title, len(tasks), console=Console(stderr=True))
 
 
-def beside_torch() -> Table:
+def beside_others() -> Table:
     """Time and evaluations on the large network, right and with one entry zero."""
     params, loss, activations = two_layers(np.random.default_rng(0), 64, 256)
     names = list(params)
@@ -256,41 +382,117 @@ def beside_torch() -> Table:
         return 1e3 * median(times)
 
     apply: Any = WithEntryZero.apply
-    table = Table(
-        "16,897 parameters",
-        "right: ms",
-        "one entry zero: ms",
-        "verdict on it",
-        title="Beside torch",
+    titles = ("16,897 parameters", "right: ms", "verdict", "one entry zero: ms", "verdict")
+    table = Table(*titles, title="Beside others")
+
+    def row(name: str, right: Callable[[], str], wrong: Callable[[], str], rounds: int) -> None:
+        times = (f"{milliseconds(check, rounds):.1f}" for check in (right, wrong))
+        table.add_row(name, next(times), right(), next(times), wrong())
+
+    def say(passed: bool) -> str:
+        return "pass" if passed else "fail, entry not named"
+
+    row(
+        "handgrad",
+        lambda: ours(autograd(loss), 1).verdict,
+        lambda: f"fail, {ours(entry_zero, 1)['W1'].where}",
+        9,
     )
-    table.add_row(
-        "handgrad, a point",
-        f"{milliseconds(lambda: ours(autograd(loss), 3), 7) / 3:.1f}",
-        f"{milliseconds(lambda: ours(entry_zero, 1), 7):.1f}",
-        str(ours(entry_zero, 1)["W1"].where),
-    )
-    for title, fast in (("torch, fast mode", True), ("torch, slow mode", False)):
-        rounds = 7 if fast else 1
-        verdict = "pass" if torchs(apply, fast) else "fail, entry not named"
-        table.add_row(
-            title,
-            f"{milliseconds(lambda: torchs(plain, fast), rounds):.1f}",  # noqa: B023
-            f"{milliseconds(lambda: torchs(apply, fast), rounds):.1f}",  # noqa: B023
-            verdict,
-        )
+    row("torch, fast", lambda: say(torchs(plain, True)), lambda: say(torchs(apply, True)), 9)
+    row("torch, slow", lambda: say(torchs(plain, False)), lambda: say(torchs(apply, False)), 1)
+    three = milliseconds(lambda: ours(autograd(loss), 3), 9) / 3
+    table.add_row("handgrad, a point of 3", f"{three:.1f}", "pass", "", "")
+    for peer in (beside_jax, beside_scipy):
+        try:
+            peer(row, say)
+        except ImportError as missing:
+            table.add_row(str(missing), "", "", "", "")
     return table
 
 
+def as_numpy() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """The large network's W1, W2, b1, b2, and its x and y."""
+    params, _, _ = two_layers(np.random.default_rng(0), 64, 256)
+    rng = np.random.default_rng(0)  # x and y are what is drawn first
+    x, y = rng.standard_normal((64, 64)), rng.standard_normal((64, 1))
+    return [p.detach().numpy() for p in params.values()], x, y
+
+
+def beside_jax(row: Any, say: Callable[[bool], str]) -> None:
+    """`jax.test_util.check_grads` in reverse mode, in float64, with its own tolerances."""
+    import jax
+    import jax.numpy as jnp
+    from jax.test_util import check_grads
+
+    jax.config.update("jax_enable_x64", True)
+    given, x, y = as_numpy()
+
+    def mean_square(W1: Any, W2: Any, b1: Any, b2: Any) -> Any:
+        return 0.5 * ((jax.nn.relu(x @ W1.T + b1) @ W2.T + b2 - y) ** 2).mean()
+
+    loss = jax.jit(mean_square)
+    spoilt = jax.custom_vjp(loss)
+
+    def backward(saved: Any, dL: Any) -> Any:
+        dW1, *others = (dL * g for g in jax.grad(loss, (0, 1, 2, 3))(*saved))
+        return (dW1.at[100, 17].set(0), *others)
+
+    spoilt.defvjp(lambda *p: (loss(*p), p), backward)
+
+    def check(function: Any) -> str:
+        try:
+            check_grads(function, tuple(map(jnp.asarray, given)), order=1, modes=["rev"])
+        except AssertionError:
+            return say(False)
+        return say(True)
+
+    row("JAX, rev", lambda: check(loss), lambda: check(spoilt), 3)
+
+
+def beside_scipy(row: Any, say: Callable[[bool], str]) -> None:
+    """`scipy.optimize.check_grad`, which returns the error's norm and no verdict."""
+    from scipy.optimize import check_grad
+
+    given, x, y = as_numpy()
+    ends = np.cumsum([p.size for p in given])
+
+    def split(flat: np.ndarray) -> Any:
+        parts = np.split(flat, ends[:-1])
+        W1, W2, b1, b2 = (v.reshape(p.shape) for v, p in zip(parts, given, strict=True))
+        return [W1, W2], [b1, b2]
+
+    def loss(flat: np.ndarray) -> float:
+        (W1, W2), (b1, b2) = split(flat)
+        return float(0.5 * ((np.maximum(x @ W1.T + b1, 0) @ W2.T + b2 - y) ** 2).mean())
+
+    def gradient(flat: np.ndarray, spoilt: bool = False) -> np.ndarray:
+        Ws, bs = split(flat)
+        dWs, dbs = backward(Ws, bs, x, y)
+        if spoilt:
+            dWs[0][100, 17] = 0
+        return np.concatenate([g.ravel() for g in (*dWs, *dbs)])
+
+    flat = np.concatenate([p.ravel() for p in given])
+    row(
+        "SciPy",
+        lambda: f"error {check_grad(loss, gradient, flat):.0e}",
+        lambda: f"error {check_grad(loss, lambda p: gradient(p, True), flat):.0e}",
+        1,
+    )
+
+
 def main() -> None:
-    """Print three tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=20)
     draws = parser.parse_args().draws
     torch.set_num_threads(1)
-    console = Console()
+    console = Console(width=160)
+    console.print(beside_others())
+    console.print(wrong(draws, list(CATALOGUE.values()), "The catalogue's, structure given"))
+    console.print(wrong(draws, OUTSIDE, "Outside the catalogue, structure given"))
+    console.print(wrong_elsewhere(draws))
     console.print(right(draws))
-    console.print(wrong(draws))
-    console.print(beside_torch())
 
 
 if __name__ == "__main__":

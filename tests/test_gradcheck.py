@@ -462,7 +462,7 @@ def test_mistakes_of_the_catalogue_are_named(name: str) -> None:
             continue
         (cause,) = causes
         assert cause is not None
-        same = [m for m in CATALOGUE.values() if cause.startswith(m.sentence)]
+        same = [m for m in CATALOGUE.values() if m.sentence in cause]
         assert mistake in same, (name, layer, cause)
         assert f"In layer {layer + 1}: `{mistake.line}`" in cause
         if name == "updated weights":

@@ -20,6 +20,8 @@ The names that a line may use, at layer k (counted from the input, rows are samp
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -67,7 +69,7 @@ class Mistake:
         """Where a stack of `n_layers` layers can hold this mistake."""
         if self.link == "df":
             return (n_layers - 1,)
-        used = _CODE[self.line.split(" = ")[1]].co_names
+        used = _code(self.line.split(" = ")[1]).co_names
         lowest = 1 if self.link in ("dh", "da") or "a" in used else 0  # nothing lies below layer 0
         highest = n_layers - 1 if "dW_above" in used else n_layers
         return tuple(range(lowest, highest))
@@ -105,6 +107,11 @@ def backward(Ws: Sequence[Array], bs: Sequence[Array], x: Array, y: Array) -> Gr
     return _backward(Ws, bs, x, y, {}, {}, None)
 
 
+@cache
+def _code(text: str) -> CodeType:
+    return compile(text, f"<{text}>", "eval")
+
+
 def _backward(
     Ws: Sequence[Array],
     bs: Sequence[Array],
@@ -120,7 +127,7 @@ def _backward(
     names: dict[str, Any] = {"np": np, "f": pre[-1], "y": y, "dW_above": None, **numbers}
 
     def line(link: str, k: int) -> Any:
-        return eval(_CODE[wrong.get((link, k), RIGHT[link])], names)
+        return eval(_code(wrong.get((link, k), RIGHT[link])), names)
 
     names["da"] = line("df", len(Ws) - 1)
     for k in reversed(range(len(Ws))):
@@ -310,8 +317,3 @@ _LIST = [
 
 CATALOGUE = {mistake.name: mistake for mistake in _LIST}
 """Every mistake, by name."""
-
-_CODE = {
-    text: compile(text, f"<{text}>", "eval")
-    for text in (*RIGHT.values(), *(m.line.split(" = ")[1] for m in _LIST))
-}

@@ -258,7 +258,8 @@ def _with_structure(
     fits = [sentence for sentence in first if all(sentence in there for there in others)]
     if not fits:
         return found
-    return {n: replace(p, cause=fits[0]) if p.verdict == FAIL else p for n, p in found.items()}
+    why = " Or: ".join(fits)  # where several fit at every point, nobody can tell which it is
+    return {n: replace(p, cause=why) if p.verdict == FAIL else p for n, p in found.items()}
 
 
 def _on_kink(name: str) -> ParameterReport:
