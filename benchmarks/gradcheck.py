@@ -1,6 +1,6 @@
 """How often is the gradient checker wrong, and how fast is it? Beside torch's own, in one run.
 
-    python benchmarks/gradcheck.py [--draws 200]
+    python benchmarks/gradcheck.py [--draws 20] [--right-draws 20]
 
 Correct code must never fail, wrong code must never pass, and no cause may be named that is not
 there. Every draw is a fresh network with fresh data and fresh directions. JAX and SciPy stand in
@@ -484,15 +484,17 @@ def beside_scipy(row: Any, say: Callable[[bool], str]) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=20)
-    draws = parser.parse_args().draws
+    parser.add_argument("--draws", type=int, default=20, help="of wrong code")
+    parser.add_argument("--right-draws", type=int, default=20, help="of right code")
+    options = parser.parse_args()
+    draws = options.draws
     torch.set_num_threads(1)
     console = Console(width=160)
     console.print(beside_others())
     console.print(wrong(draws, list(CATALOGUE.values()), "The catalogue's, structure given"))
     console.print(wrong(draws, OUTSIDE, "Outside the catalogue, structure given"))
     console.print(wrong_elsewhere(draws))
-    console.print(right(draws))
+    console.print(right(options.right_draws))
 
 
 if __name__ == "__main__":
