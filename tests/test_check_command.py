@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
         ("numpy_backward.py:wrong", 1, "it must be multiplied by 20"),
         ("torch_module.py", 0, "0.weight     pass"),
         ("torch_function.py", 0, "input 0      pass"),
+        ("float32_kernel.py", 0, "the loss     pass"),
     ],
 )
 def test_the_examples(target: str, code: int, says: str, tmp_path: Path) -> None:

@@ -229,9 +229,10 @@ def check(
 ) -> int:
     """Check the gradients in a Python file of yours.
 
-    The file defines params, loss and grads (and perhaps activations), or a torch module and its
-    inputs; NAME is a dict, class or object in it that does. Exits with 0 for pass, 1 for fail, 2
-    for bad input, 3 where nothing can be said (inconclusive, nondifferentiable). The file is run.
+    The file defines params, loss and grads (and perhaps activations, structure or reference), or a
+    torch module and its inputs (and perhaps reference); NAME is a dict, class or object in it that
+    does. Exits with 0 for pass, 1 for fail, 2 for bad input, 3 where nothing can be said
+    (inconclusive, nondifferentiable). The file is run.
     """
     from dataclasses import asdict
 

@@ -9,7 +9,7 @@ from typing import Any
 from handgrad.gradcheck.check import gradcheck
 from handgrad.gradcheck.report import Refusal, Report
 
-KINDS = "params, loss and grads (and perhaps activations), or module and inputs"
+KINDS = "params, loss and grads (and perhaps activations or reference), or module and inputs"
 
 
 class UserError(Exception):
@@ -45,10 +45,11 @@ def check_file(target: str, **options: Any) -> Report:
 
 
 def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Report:
+    optional = ("activations", "structure", "reference")
+    options |= {key: found[key] for key in optional if key in found}
     if {"params", "loss", "grads"} <= set(found):
         own = {key: found[key] for key in ("params", "loss", "grads")}
-        more = {key: found[key] for key in ("activations", "structure") if key in found}
-        return gradcheck(**own, **more, **options)
+        return gradcheck(**own, **options)
     if {"module", "inputs"} <= set(found):
         from handgrad.gradcheck.modules import gradcheck_module
 
