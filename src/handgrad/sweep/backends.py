@@ -1,0 +1,66 @@
+"""Where chunks are computed: on this machine's cores, or on a Dask cluster."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Any
+
+from handgrad.problem import BadInput
+
+Backend = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Any]]]
+"""(work, tasks) → (task, its result), as they finish."""
+
+CONNECT = 5.0
+"""Seconds in which a cluster must answer."""
+
+
+def local(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """A thread a core: the kernel leaves Python's lock."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    waiting = iter(tasks)
+    with ThreadPoolExecutor(cores) as pool:
+        running = {pool.submit(work, task): task for task in islice(waiting, 2 * cores)}
+        try:
+            while running:
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(done), done.result()
+                    running |= {pool.submit(work, task): task for task in islice(waiting, 1)}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def dask(address: str) -> tuple[Backend, AbstractContextManager[Any]]:
+    """The Dask cluster at the address, and the connection, to be closed.
+
+    What a worker that dies had in hand is given to another: a result comes once for each task.
+    Raises `BadInput` where Dask is not installed or the address does not answer.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise BadInput("--backend dask needs Dask: pip install 'handgrad[dask]'") from None
+    try:
+        client = Client(address, timeout=CONNECT)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"address must be that of a Dask scheduler that answers within {CONNECT:g} seconds, "
+            f"such as tcp://127.0.0.1:8786, got {address!r}: {type(error).__name__}"
+        ) from None
+
+    def run(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        waiting = iter(tasks)
+        ahead = 4 * max(1, sum(client.nthreads().values()))
+        running = {client.submit(work, task, pure=False): task for task in islice(waiting, ahead)}
+        finished = as_completed(list(running))
+        for done in finished:
+            yield running.pop(done), done.result()
+            for task in islice(waiting, 1):
+                future = client.submit(work, task, pure=False)
+                running[future] = task
+                finished.add(future)
+
+    return run, client

@@ -1,0 +1,157 @@
+"""What is to be trained: every combination of a grid, for every seed."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from itertools import product
+from typing import Any, NamedTuple
+
+from handgrad.problem import BadInput, Config
+
+SOURCES = ("data", "init", "order")
+"""The three sources of luck; each has a stream of its own."""
+
+CHUNK = 512
+"""Trainings that are done, and written, together: a fraction of a second's work."""
+
+
+class Cell(NamedTuple):
+    """One combination: the configuration without its seeds, and the streams that vary."""
+
+    config: Config
+    varies: str
+
+    def seeded(self, seed: int) -> Config:
+        """The configuration of one training: the seed is that of the streams that vary."""
+        own = {f"{source}_seed": seed for source in self.varies.split(",")}
+        return Config.from_dict(self.config.as_dict() | own)
+
+
+class Chunk(NamedTuple):
+    """Seeds start to stop (not included) of a cell, and its number among all chunks."""
+
+    number: int
+    cell: Cell
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of vary, init, hidden and lr, for the seeds 0 to seeds − 1.
+
+    vary: which streams take a training's own seed, the others that of `seed`: "all", or some of
+    "data", "init", "order" joined by commas; several groups are trained side by side, and "each"
+    stands for data, init, order and all, each a group. every: epochs between two looks at the
+    held-out samples, 0 for the last epoch alone. The rest: see `Config`.
+
+    Raises `BadInput` where a field cannot be used.
+
+    >>> grid = Grid(seeds=100, hidden=(2, 4), lr=(0.05, 0.1, 0.2))
+    >>> len(grid.cells), grid.trainings
+    (6, 600)
+    """
+
+    seeds: int = 1000
+    hidden: tuple[int, ...] = (8,)
+    lr: tuple[float, ...] = (0.1,)
+    init: tuple[str, ...] = ("he",)
+    vary: tuple[str, ...] = ("all",)
+    seed: int = 42
+    epochs: int = 200
+    batch_size: int = 32
+    n_train: int = 500
+    n_val: int = 500
+    dtype: str = "float32"
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        for name, least in (("seeds", 1), ("every", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise BadInput(f"{name} must be a whole number of at least {least}, got {value!r}")
+        for name in ("hidden", "lr", "init", "vary"):
+            values = getattr(self, name)
+            if isinstance(values, str) or not hasattr(values, "__iter__"):
+                values = (values,)
+            if not tuple(values):
+                raise BadInput(f"{name} must hold at least one value, got none")
+            if len(set(values)) < len(tuple(values)):
+                raise BadInput(f"{name} must not repeat a value, got {', '.join(map(str, values))}")
+            object.__setattr__(self, name, tuple(values))
+        object.__setattr__(self, "vary", tuple(_groups(self.vary)))
+        _ = self.cells  # raises if a combination is none
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All combinations, the learning rate the fastest."""
+        return [
+            Cell(
+                Config(
+                    seed=self.seed,
+                    hidden=hidden,
+                    epochs=self.epochs,
+                    lr=lr,
+                    batch_size=self.batch_size,
+                    n_train=self.n_train,
+                    n_val=self.n_val,
+                    init=init,
+                    dtype=self.dtype,
+                ),
+                varies,
+            )
+            for varies, init, hidden, lr in product(self.vary, self.init, self.hidden, self.lr)
+        ]
+
+    @property
+    def trainings(self) -> int:
+        """How many networks are trained."""
+        return len(self.cells) * self.seeds
+
+    @property
+    def chunks(self) -> Iterator[Chunk]:
+        """The work in its order, in pieces."""
+        starts = range(0, self.seeds, CHUNK)
+        for number, (cell, start) in enumerate(product(self.cells, starts)):
+            yield Chunk(number, cell, start, min(start + CHUNK, self.seeds))
+
+    @property
+    def looked_at(self) -> list[int]:
+        """The epochs after which the held-out samples are looked at."""
+        if not self.every:
+            return [self.epochs]
+        return sorted({*range(0, self.epochs, self.every), self.epochs})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> "Grid":
+        """The inverse of `as_dict`. Raises `BadInput` on fields that are not a grid's."""
+        if set(found) != {field.name for field in fields(cls)}:
+            raise BadInput(f"a grid has no such fields: {', '.join(sorted(found))[:80]}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+
+    def short_hash(self) -> str:
+        """Eight hexadecimal digits that name this grid in a folder's name."""
+        text = json.dumps(self.as_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _groups(vary: tuple[str, ...]) -> Iterator[str]:
+    """Each group's sources in the order of `SOURCES`, joined by commas."""
+    if "each" in vary:
+        vary = (*SOURCES, "all")
+    for group in vary:
+        named = set(str(group).split(","))
+        if named == {"all"}:
+            named = set(SOURCES)
+        if not named <= set(SOURCES):
+            raise BadInput(
+                f"vary must be all, each, or some of {', '.join(SOURCES)} joined by commas, "
+                f"got {group!r}"
+            )
+        yield ",".join(source for source in SOURCES if source in named)
