@@ -260,6 +260,107 @@ def check(
 
 
 @app.command()
+def sweep(
+    *,
+    seeds: Annotated[int, typer.Option(help="Trainings of each combination.")] = 1000,
+    hidden: Annotated[str, typer.Option(help="Hidden units, such as 2,4,8,16.")] = "8",
+    lr: Annotated[str, typer.Option(help="Learning rates, such as 0.05,0.1,0.2.")] = "0.1",
+    init: Annotated[str, typer.Option(help="Initial weights, such as he,normal:0.1.")] = "he",
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What each training has of its own: all (the default), or some of data, init, "
+            "order, joined by commas. Given several times, the groups are compared; each: data, "
+            "init, order and all."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the streams that do not vary.")] = 42,
+    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 200,
+    batch_size: Annotated[int, typer.Option(help="Samples in a batch.")] = 32,
+    n_train: Annotated[int, typer.Option(help="Training samples.")] = 500,
+    n_val: Annotated[int, typer.Option(help="Held-out samples.")] = 500,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    every: Annotated[
+        int, typer.Option(help="Epochs between two looks at the held-out samples; 0: only the end.")
+    ] = 10,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results. Default sweeps/HASH.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sweep in the folder.")
+    ] = False,
+    drawn_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="Draw a finished sweep's table and figures, without training."),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="local, or dask with --address.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of a Dask scheduler, such as tcp://127.0.0.1:8786.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Train every combination for every seed, thousands a second: how often does it work?
+
+    Writes results.parquet, one row a training, and figures as PNG and SVG. Killed at any instant,
+    --resume ends with the same table.
+    """
+    from handgrad import report
+    from handgrad.figures import image
+    from handgrad.files import make_folder, write_whole
+
+    try:
+        from handgrad.sweep.figures import figures
+        from handgrad.sweep.grid import Grid
+        from handgrad.sweep.run import fill
+        from handgrad.sweep.store import read_grid, read_results
+        from handgrad.sweep.summary import printed, summarised
+    except ModuleNotFoundError as missing:
+        raise BadInput(
+            f"sweep needs {missing.name}, which is not installed: pip install 'handgrad[sweep]'"
+        ) from None
+    if backend not in ("local", "dask") or (backend == "dask") != (address is not None):
+        raise BadInput(
+            "--backend must be local, or dask with --address tcp://HOST:PORT, got "
+            f"{backend}{' without it' if address is None else f' and {address}'}"
+        )
+    if drawn_from is not None:
+        grid, out = read_grid(drawn_from), make_folder(drawn_from)
+    else:
+        grid = Grid(
+            seeds=seeds,
+            hidden=tuple(_listed("hidden", hidden, int)),
+            lr=tuple(_listed("lr", lr, float)),
+            init=tuple(_listed("init", init, str)),
+            vary=tuple(vary or ["all"]),
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            n_train=n_train,
+            n_val=n_val,
+            dtype=dtype,
+            every=every,
+        )
+        out = out or Path("sweeps") / grid.short_hash()
+        try:
+            with _trainings(grid.trainings) as on_progress:
+                fill(out, grid, resume=resume, address=address, on_progress=on_progress)
+        except KeyboardInterrupt:
+            print(f"handgrad: interrupted; go on with --resume --out {out}", file=sys.stderr)
+            return 130
+    table = read_results(out)
+    summary = summarised(table)
+    console = _console(stderr=as_json)
+    if as_json:
+        sys.stdout.write(report.to_json({"grid": grid.as_dict(), "summary": summary.to_dicts()}))
+    console.print(printed(grid, summary))
+    for name, figure in figures(grid, table):
+        for kind in ("png", "svg"):
+            write_whole(out / f"{name}.{kind}", image(figure, kind, bbox_inches="tight"))
+    console.print(f"Written to {out}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+@app.command()
 def notebooks(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy them into.")],
     force: Annotated[
@@ -297,6 +398,53 @@ def main() -> NoReturn:
         print(f"handgrad: {said}", file=sys.stderr)
         code = 2
     sys.exit(code)
+
+
+def _listed(name: str, text: str, kind: Callable[[str], Any]) -> Iterator[Any]:
+    """The values of a grid's option: text of comma-separated values."""
+    for value in text.split(","):
+        try:
+            if not value.strip():
+                raise ValueError
+            yield kind(value.strip())
+        except ValueError:
+            what = {int: "whole numbers", float: "numbers", str: "names"}[kind]  # type: ignore[index]
+            raise BadInput(f"--{name} must be {what} joined by commas, got {text!r}") from None
+
+
+@contextmanager
+def _trainings(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with the rate and the time left, moved on by the number of trainings that are done."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("trainings, {task.fields[rate]} a second,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    progress = Progress(*columns, console=_console(stderr=True))
+    task = progress.add_task("compiling, once", total=total, rate="–")
+
+    def on_progress(done: int) -> None:
+        progress.start()  # only now: a message about bad input stands alone
+        progress.update(task, advance=done)
+        speed = progress.tasks[0].speed
+        if speed:
+            progress.update(task, description="training", rate=f"{speed:,.0f}")
+
+    try:
+        yield on_progress
+    finally:
+        progress.stop()
 
 
 def _console(stderr: bool) -> "Console":

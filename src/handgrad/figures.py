@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -99,8 +100,14 @@ def draw_differences(axes: Axes, runs: Sequence[Run], bound: float | None) -> No
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file's content."""
+    return image(figure, "png")
+
+
+def image(figure: Figure, kind: str, **options: Any) -> bytes:
+    """The figure as the content of a file of this kind: "png" or "svg"."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
+    no_date = {"Date": None} if kind == "svg" else None  # the same figure gives the same file
+    figure.savefig(content, format=kind, dpi=110, metadata=no_date, **options)
     return content.getvalue()
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -33,12 +33,16 @@ def local(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[An
             pool.shutdown(cancel_futures=True)
 
 
-def dask(address: str) -> tuple[Backend, AbstractContextManager[Any]]:
-    """The Dask cluster at the address, and the connection, to be closed.
+@contextmanager
+def connected(address: str | None) -> Iterator[Backend]:
+    """`local`, or the Dask cluster at the address; what it has in hand at the end is dropped.
 
     What a worker that dies had in hand is given to another: a result comes once for each task.
     Raises `BadInput` where Dask is not installed or the address does not answer.
     """
+    if address is None:
+        yield local
+        return
     try:
         from distributed import Client, as_completed
     except ImportError:
@@ -51,7 +55,7 @@ def dask(address: str) -> tuple[Backend, AbstractContextManager[Any]]:
             f"such as tcp://127.0.0.1:8786, got {address!r}: {type(error).__name__}"
         ) from None
 
-    def run(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def cluster(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         waiting = iter(tasks)
         ahead = 4 * max(1, sum(client.nthreads().values()))
         running = {client.submit(work, task, pure=False): task for task in islice(waiting, ahead)}
@@ -63,4 +67,5 @@ def dask(address: str) -> tuple[Backend, AbstractContextManager[Any]]:
                 running[future] = task
                 finished.add(future)
 
-    return run, client
+    with client:
+        yield cluster

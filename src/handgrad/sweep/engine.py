@@ -21,14 +21,12 @@ TRAIN, VAL, INIT, ORDER = (0, 0), (0, 1), (1,), (2,)
 """The streams' spawn keys, as `make_problem` spawns them."""
 
 
-def train_chunk(chunk: Chunk, looked_at: list[int]) -> dict[str, Any]:
-    """A column for each thing that is known of a training: arrays of one row a seed.
-
-    looked_at: the epochs whose held-out accuracy is wanted, the last one among them.
-    """
+def train_chunk(chunk: Chunk) -> dict[str, Array]:
+    """A column for each thing that is known of a training: arrays of one row a seed."""
     seeds = np.arange(chunk.start, chunk.stop)
     blocks = [
-        _block(chunk.cell, seeds[i : i + LANES], looked_at) for i in range(0, len(seeds), LANES)
+        _train(chunk.cell, seeds[i : i + LANES], chunk.looked_at)[1]
+        for i in range(0, len(seeds), LANES)
     ]
     found = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     return {"seed": seeds, **found}
@@ -36,7 +34,7 @@ def train_chunk(chunk: Chunk, looked_at: list[int]) -> dict[str, Any]:
 
 def trained(cell: Cell, seeds: Array) -> tuple[list[Parameters], dict[str, Array]]:
     """The parameters at the end, one for each of at most LANES seeds, and the block's columns."""
-    P, columns = _train(cell, seeds, [cell.config.epochs])
+    P, columns = _train(cell, seeds, (cell.config.epochs,))
     h = cell.config.hidden
     units = P[: 4 * h].reshape(h, 4, -1)
     parameters = [
@@ -46,11 +44,7 @@ def trained(cell: Cell, seeds: Array) -> tuple[list[Parameters], dict[str, Array
     return parameters, columns
 
 
-def _block(cell: Cell, seeds: Array, looked_at: list[int]) -> dict[str, Array]:
-    return _train(cell, seeds, looked_at)[1]
-
-
-def _train(cell: Cell, seeds: Array, looked_at: list[int]) -> tuple[Array, dict[str, Array]]:
+def _train(cell: Cell, seeds: Array, looked_at: tuple[int, ...]) -> tuple[Array, dict[str, Array]]:
     config, real = cell.config, len(seeds)
     seeds = np.concatenate([seeds, np.repeat(seeds[-1:], LANES - real)]).astype(np.uint64)
     own = {
@@ -65,7 +59,7 @@ def _train(cell: Cell, seeds: Array, looked_at: list[int]) -> tuple[Array, dict[
         order = np.empty((config.epochs, 0), np.int64)
         streams = states(own["order"], _keys(ORDER))
     marks = np.zeros(config.epochs + 1, np.bool_)
-    marks[looked_at] = True
+    marks[list(looked_at)] = True
     right = np.zeros((len(looked_at), LANES), np.int64)
     losses = np.zeros((len(looked_at), LANES))
     lr = X.dtype.type(config.lr)
@@ -77,7 +71,7 @@ def _columns(
     config: Config,
     X: Array,
     P: Array,
-    looked_at: list[int],
+    looked_at: tuple[int, ...],
     right: Array,
     losses: Array,
     real: int,

@@ -30,12 +30,16 @@ class Cell(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Seeds start to stop (not included) of a cell, and its number among all chunks."""
+    """Seeds start to stop (not included) of a cell, and its number among all chunks.
+
+    looked_at: the epochs after which its held-out samples are looked at.
+    """
 
     number: int
     cell: Cell
     start: int
     stop: int
+    looked_at: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -111,18 +115,20 @@ class Grid:
         return len(self.cells) * self.seeds
 
     @property
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> list[Chunk]:
         """The work in its order, in pieces."""
-        starts = range(0, self.seeds, CHUNK)
-        for number, (cell, start) in enumerate(product(self.cells, starts)):
-            yield Chunk(number, cell, start, min(start + CHUNK, self.seeds))
+        starts, looked_at = range(0, self.seeds, CHUNK), self.looked_at
+        return [
+            Chunk(number, cell, start, min(start + CHUNK, self.seeds), looked_at)
+            for number, (cell, start) in enumerate(product(self.cells, starts))
+        ]
 
     @property
-    def looked_at(self) -> list[int]:
+    def looked_at(self) -> tuple[int, ...]:
         """The epochs after which the held-out samples are looked at."""
         if not self.every:
-            return [self.epochs]
-        return sorted({*range(0, self.epochs, self.every), self.epochs})
+            return (self.epochs,)
+        return tuple(sorted({*range(0, self.epochs, self.every), self.epochs}))
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
@@ -133,7 +139,10 @@ class Grid:
         """The inverse of `as_dict`. Raises `BadInput` on fields that are not a grid's."""
         if set(found) != {field.name for field in fields(cls)}:
             raise BadInput(f"a grid has no such fields: {', '.join(sorted(found))[:80]}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in found.items()
+        }
+        return cls(**values)
 
     def short_hash(self) -> str:
         """Eight hexadecimal digits that name this grid in a folder's name."""

@@ -1,20 +1,18 @@
 """A whole sweep: what is missing is trained, kept as it finishes, and put together."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from handgrad.sweep import backends
+from handgrad.sweep.backends import Backend, connected
 from handgrad.sweep.engine import train_chunk
 from handgrad.sweep.grid import Chunk, Grid
 from handgrad.sweep.store import Store, read_results
 
-SCHEMA = {
+_COLUMNS: dict[str, Any] = {
     "varies": pl.String,
     "init": pl.String,
     "hidden": pl.Int32,
@@ -34,6 +32,7 @@ SCHEMA = {
     "diverged": pl.Boolean,
     "val_accuracies": pl.List(pl.Float32),
 }
+SCHEMA = pl.Schema(_COLUMNS)
 """The table's columns. What a training that diverged has no value for is null."""
 
 
@@ -51,35 +50,48 @@ def run_sweep(
     sweep is gone on with, and ends with the same table. address: of a Dask scheduler, None for this
     machine. on_progress: called with the number of trainings that are new in the table.
 
+    For a pandas frame: `run_sweep(…).to_pandas()`, where pandas and pyarrow are installed.
+
     Raises `BadInput` where the folder holds another sweep, or the scheduler does not answer.
 
     >>> table = run_sweep(Grid(seeds=2, hidden=(2, 4), epochs=1))
     >>> table.select("hidden", "seed").rows()
     [(2, 0), (2, 1), (4, 0), (4, 1)]
     """
-    backend, connection = (
-        (backends.local, nullcontext()) if address is None else backends.dask(address)
-    )
-    with connection:
-        store = None if out is None else Store(Path(out), grid, resume)
-        if store is not None and store.finished:
-            on_progress(grid.trainings)
-            return read_results(store.folder).collect()
-        done = set() if store is None else store.done
-        on_progress(sum(c.stop - c.start for c in grid.chunks if c.number in done))
-        missing = (chunk for chunk in grid.chunks if chunk.number not in done)
-        kept: dict[int, pl.DataFrame] = {}
-        for chunk, columns in backend(partial(train_chunk, looked_at=grid.looked_at), missing):
-            part = _frame(chunk, columns)
-            if store is None:
-                kept[chunk.number] = part
-            else:
-                store.add(chunk, part)
+    if out is not None:
+        fill(Path(out), grid, resume=resume, address=address, on_progress=on_progress)
+        return read_results(Path(out)).collect()
+    kept: dict[int, pl.DataFrame] = {}
+    with connected(address) as backend:
+        for chunk, part in _trained(backend, grid.chunks):
+            kept[chunk.number] = part
             on_progress(len(part))
-        if store is None:
-            return pl.concat([kept[number] for number in sorted(kept)])
+    return pl.concat([kept[number] for number in sorted(kept)])
+
+
+def fill(
+    folder: Path,
+    grid: Grid,
+    *,
+    resume: bool,
+    address: str | None,
+    on_progress: Callable[[int], None],
+) -> None:
+    """`run_sweep` into a folder, without holding the table in memory."""
+    with connected(address) as backend:  # first: where nobody answers, nothing is written
+        store = Store(folder, grid, resume)
+        missing = [chunk for chunk in grid.chunks if chunk.number not in store.done]
+        on_progress(grid.trainings - sum(chunk.stop - chunk.start for chunk in missing))
+        for chunk, part in _trained(backend, missing):
+            store.add(chunk, part)
+            on_progress(len(part))
         store.finish()
-        return read_results(store.folder).collect()
+
+
+def _trained(backend: Backend, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, pl.DataFrame]]:
+    """The chunks with their rows, as they finish."""
+    for chunk, columns in backend(train_chunk, chunks):
+        yield chunk, _frame(chunk, columns)
 
 
 def _frame(chunk: Chunk, columns: dict[str, Any]) -> pl.DataFrame:

@@ -40,6 +40,8 @@ class Store:
         write_whole(folder / "sweep.json", json.dumps(grid.as_dict(), indent=2).encode())
         make_folder(self._parts)
         self.done = {int(path.stem) for path in self._parts.glob("*.parquet")}
+        if self.finished:
+            self.done = {chunk.number for chunk in grid.chunks}
 
     @property
     def finished(self) -> bool:
