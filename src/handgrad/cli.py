@@ -444,7 +444,8 @@ def _trainings(total: int) -> Iterator[Callable[[int], None]]:
     try:
         yield on_progress
     finally:
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()
 
 
 def _console(stderr: bool) -> "Console":

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -106,8 +107,9 @@ def png(figure: Figure) -> bytes:
 def image(figure: Figure, kind: str, **options: Any) -> bytes:
     """The figure as the content of a file of this kind: "png" or "svg"."""
     content = io.BytesIO()
-    no_date = {"Date": None} if kind == "svg" else None  # the same figure gives the same file
-    figure.savefig(content, format=kind, dpi=110, metadata=no_date, **options)
+    no_date = {"Date": None} if kind == "svg" else None
+    with rc_context({"svg.hashsalt": "handgrad"}):  # the same figure gives the same file
+        figure.savefig(content, format=kind, dpi=110, metadata=no_date, **options)
     return content.getvalue()
 
 
