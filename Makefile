@@ -23,6 +23,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/ladder.py
 	$(BIN)/python benchmarks/gradcheck.py
+	$(BIN)/python benchmarks/sweep.py
 
 notebooks: $(READY)
 	$(BIN)/python lessons/build.py

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from handgrad.problem import make_problem as make_problem
     from handgrad.stages import STAGES as STAGES
     from handgrad.stages import Stage as Stage
+    from handgrad.sweep import Grid as Grid
+    from handgrad.sweep import run_sweep as run_sweep
     from handgrad.training import Run as Run
     from handgrad.training import train as train
     from handgrad.verification import Comparison as Comparison
@@ -31,6 +33,7 @@ _HOMES = {
     "parity": ("Agreement", "agreement"),
     "problem": ("BadInput", "Config", "Parameters", "Problem", "make_problem"),
     "stages": ("STAGES", "Stage"),
+    "sweep": ("Grid", "run_sweep"),
     "training": ("Run", "train"),
     "verification": ("Comparison", "Verification", "verify"),
 }
