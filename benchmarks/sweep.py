@@ -93,7 +93,7 @@ def peers() -> Table:
         ("JAX, jit(vmap(scan))", with_jax),
     ):
         try:
-            table.add_row(title, f"{work():,.1f}")
+            table.add_row(title, f"{work():,.2f}")
         except ImportError as missing:
             table.add_row(title, str(missing))
     return table
@@ -119,9 +119,16 @@ def with_torch_loop() -> float:
 def with_scikit_learn() -> float:
     problem = make_problem(CONFIG)
     model = MLPRegressor(
-        (CONFIG.hidden,), solver="sgd", momentum=0, alpha=0, learning_rate_init=CONFIG.lr,
-        batch_size=CONFIG.batch_size, max_iter=50, tol=0, n_iter_no_change=1000,
-    )  # fmt: skip
+        hidden_layer_sizes=(CONFIG.hidden,),
+        solver="sgd",
+        momentum=0,
+        alpha=0,
+        learning_rate_init=CONFIG.lr,
+        batch_size=CONFIG.batch_size,
+        max_iter=50,
+        tol=0,
+        n_iter_no_change=1000,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return rate(lambda: model.fit(problem.x_train, problem.y_train[:, 0]), 1, 50)
@@ -194,10 +201,10 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=100)
     console.print(the_command(options.seeds))
-    console.print(peers())
     console.print(grows(options.seeds // 2))
     if options.million:
         console.print(million())
+    console.print(peers())  # last: a child's peak memory begins with its parent's
 
 
 if __name__ == "__main__":

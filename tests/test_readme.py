@@ -41,6 +41,28 @@ def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
                 assert cell == there or ROUND_OFF.fullmatch(there)
 
 
+def test_the_sweep_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^\.venv/bin/handgrad (sweep .*)$", README, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", "handgrad", *command.split()],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    def rows(text: str) -> list[list[str]]:
+        return [line.split() for line in text.splitlines() if re.match(r" +(he|normal:\S+) ", line)]
+
+    printed, shown = rows(done.stdout), rows(README)
+    assert len(printed) == len(shown) == 8
+    for one, other in zip(printed, shown, strict=True):
+        assert one[0] == other[0]
+        # Another processor rounds otherwise, and a few trainings in a thousand end elsewhere.
+        assert [float(v) for v in one[1:]] == pytest.approx(list(map(float, other[1:])), abs=0.01)
+
+
 def test_the_readme_names_what_make_does() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make (\w+)", README):

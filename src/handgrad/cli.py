@@ -355,7 +355,7 @@ def sweep(
     console.print(printed(grid, summary))
     for name, figure in figures(grid, table):
         for kind in ("png", "svg"):
-            write_whole(out / f"{name}.{kind}", image(figure, kind, bbox_inches="tight"))
+            write_whole(out / f"{name}.{kind}", image(figure, kind))
     console.print(f"Written to {out}", markup=False, highlight=False, soft_wrap=True)
     return 0
 

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -104,12 +103,12 @@ def png(figure: Figure) -> bytes:
     return image(figure, "png")
 
 
-def image(figure: Figure, kind: str, **options: Any) -> bytes:
+def image(figure: Figure, kind: str) -> bytes:
     """The figure as the content of a file of this kind: "png" or "svg"."""
     content = io.BytesIO()
     no_date = {"Date": None} if kind == "svg" else None
     with rc_context({"svg.hashsalt": "handgrad"}):  # the same figure gives the same file
-        figure.savefig(content, format=kind, dpi=110, metadata=no_date, **options)
+        figure.savefig(content, format=kind, dpi=110, metadata=no_date)
     return content.getvalue()
 
 

@@ -46,11 +46,8 @@ def distribution(grid: Grid, table: pl.LazyFrame) -> Figure:
     axes.set_yticks(range(len(cells)), [label for label, _ in cells], fontsize=8)
     axes.set(
         xlabel="held-out accuracy at the end",
-        title=_title("Where trainings end", grid, len(grid.cells)),
-    )
-    _caption(
-        figure,
-        f"The darker, the more of a row's trainings; ◇ median, | 5 and 95 %; dotted: {SUCCESS}.",
+        title=_title("Where trainings end", grid, len(grid.cells))
+        + f"\nThe darker, the more of a row's trainings; ◇ median, | 5 and 95 %; dotted: {SUCCESS}",
     )
     return figure
 
@@ -82,7 +79,8 @@ def success(grid: Grid, table: pl.LazyFrame) -> Figure:
     for axes in figure.axes[len(sheets) :]:
         axes.set_axis_off()
     figure.suptitle(
-        _title(f"Share of trainings with an accuracy of at least {SUCCESS}", grid, len(all_sheets))
+        _title(f"Share of trainings that reach {SUCCESS}", grid, len(all_sheets))
+        + "\nThe brighter a square, the larger the share"
     )
     return figure
 
@@ -105,10 +103,9 @@ def epochs(grid: Grid, table: pl.LazyFrame) -> Figure:
         axes.set_axis_off()
     figure.supxlabel("epoch")
     figure.supylabel("held-out accuracy")
-    figure.suptitle(_title("How trainings get there", grid, len(grid.cells)))
-    _caption(
-        figure,
-        f"Line: median; bands: 25 to 75 % and 5 to 95 % of the trainings; dotted: {SUCCESS}.",
+    figure.suptitle(
+        _title("How trainings get there", grid, len(grid.cells))
+        + f"\nLine: median; bands: 25 to 75 % and 5 to 95 % of the trainings; dotted: {SUCCESS}"
     )
     return figure
 
@@ -138,10 +135,9 @@ def luck(grid: Grid, table: pl.LazyFrame) -> Figure:
         axes.set_axis_off()
     figure.supxlabel("held-out accuracy at the end")
     figure.supylabel("share of trainings at or below it")
-    figure.suptitle(_title("Which luck matters", grid, len(all_sheets)))
-    _caption(
-        figure,
-        f"The flatter a line, the more that stream decides; the others stay at seed {grid.seed}.",
+    figure.suptitle(
+        _title("Which luck matters", grid, len(all_sheets))
+        + f"\nThe flatter a line, the more that stream decides; the others stay at seed {grid.seed}"
     )
     return figure
 
@@ -173,7 +169,3 @@ def _group(varies: str, init: str = "") -> str:
 def _title(what: str, grid: Grid, panels: int) -> str:
     rest = f"; the first {MOST} of {panels} combinations" if panels > MOST else ""
     return f"{what} ({grid.seeds:,} seeds each{rest})"
-
-
-def _caption(figure: Figure, text: str) -> None:
-    figure.text(0.5, 0, text, ha="center", va="top", style="italic", fontsize=9)

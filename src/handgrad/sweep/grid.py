@@ -76,6 +76,8 @@ class Grid:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise BadInput(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if isinstance(self.seed, int) and self.seed >= 2**64:
+            raise BadInput(f"seed must be below 2⁶⁴, got {self.seed}")
         for name in ("hidden", "lr", "init", "vary"):
             values = getattr(self, name)
             if isinstance(values, str) or not hasattr(values, "__iter__"):

@@ -96,7 +96,11 @@ def _gather(samples: Array, streams: Array, X: Array) -> None:
 
 @compiled
 def _gradient(X: Array, batch: Array, P: Array, G: Array, F: Array) -> None:
-    """∂L/∂P for the mean over the rows `batch` of X."""
+    """∂L/∂P for the mean over the rows `batch` of X.
+
+    With m = df where the unit is on, else 0, the sums of m x and m over the batch hold all of it:
+    dW1 = W2 Σ m x, db1 = W2 Σ m, and dW2 = Σ m a1 = W1 Σ m x + b1 Σ m.
+    """
     G[:] = 0
     share = P.dtype.type(1) / P.dtype.type(len(batch))
     whole = len(batch) - len(batch) % UNROLLED
@@ -104,12 +108,20 @@ def _gradient(X: Array, batch: Array, P: Array, G: Array, F: Array) -> None:
         _four(X, batch[i], batch[i + 1], batch[i + 2], batch[i + 3], P, G, F, share)
     for i in range(whole, len(batch)):
         _one(X, batch[i], P, G, F, share)
+    for j in range(uint64((len(P) // LANES - 1) // 4)):
+        p = j * _4R
+        for r in range(_R):
+            w0, w1, b, v = P[p + r], P[p + _R + r], P[p + _2R + r], P[p + _3R + r]
+            m0, m1, m = G[p + r], G[p + _R + r], G[p + _2R + r]
+            G[p + r], G[p + _R + r], G[p + _2R + r] = v * m0, v * m1, v * m
+            G[p + _3R + r] = w0 * m0 + w1 * m1 + b * m
 
 
 @compiled
 def _four(
     X: Array, i0: int, i1: int, i2: int, i3: int, P: Array, G: Array, F: Array, share: float
 ) -> None:
+    """Add four samples' df to G[b2], and each unit's m x₁, m x₂ and m to G."""
     zero = P.dtype.type(0)
     h = uint64((len(P) // LANES - 1) // 4)
     x0, x1, x2, x3 = uint64(i0) * _3R, uint64(i1) * _3R, uint64(i2) * _3R, uint64(i3) * _3R
@@ -135,30 +147,20 @@ def _four(
     for j in range(h):
         p = j * _4R
         for r in range(_R):
-            w0, w1, b, v = P[p + r], P[p + _R + r], P[p + _2R + r], P[p + _3R + r]
-            a0 = w0 * X[x0 + r] + w1 * X[x0 + _R + r] + b
-            a1 = w0 * X[x1 + r] + w1 * X[x1 + _R + r] + b
-            a2 = w0 * X[x2 + r] + w1 * X[x2 + _R + r] + b
-            a3 = w0 * X[x3 + r] + w1 * X[x3 + _R + r] + b
+            w0, w1, b = P[p + r], P[p + _R + r], P[p + _2R + r]
             df0, df1, df2, df3 = F[r], F[r + _R], F[r + _2R], F[r + _3R]
-            G[p + _3R + r] += (
-                df0 * max(a0, zero)
-                + df1 * max(a1, zero)
-                + df2 * max(a2, zero)
-                + df3 * max(a3, zero)
-            )
-            da0 = df0 * v if a0 > zero else zero
-            da1 = df1 * v if a1 > zero else zero
-            da2 = df2 * v if a2 > zero else zero
-            da3 = df3 * v if a3 > zero else zero
-            G[p + _2R + r] += da0 + da1 + da2 + da3
-            G[p + r] += da0 * X[x0 + r] + da1 * X[x1 + r] + da2 * X[x2 + r] + da3 * X[x3 + r]
+            m0 = df0 if w0 * X[x0 + r] + w1 * X[x0 + _R + r] + b > zero else zero
+            m1 = df1 if w0 * X[x1 + r] + w1 * X[x1 + _R + r] + b > zero else zero
+            m2 = df2 if w0 * X[x2 + r] + w1 * X[x2 + _R + r] + b > zero else zero
+            m3 = df3 if w0 * X[x3 + r] + w1 * X[x3 + _R + r] + b > zero else zero
+            G[p + r] += m0 * X[x0 + r] + m1 * X[x1 + r] + m2 * X[x2 + r] + m3 * X[x3 + r]
             G[p + _R + r] += (
-                da0 * X[x0 + _R + r]
-                + da1 * X[x1 + _R + r]
-                + da2 * X[x2 + _R + r]
-                + da3 * X[x3 + _R + r]
+                m0 * X[x0 + _R + r]
+                + m1 * X[x1 + _R + r]
+                + m2 * X[x2 + _R + r]
+                + m3 * X[x3 + _R + r]
             )
+            G[p + _2R + r] += m0 + m1 + m2 + m3
 
 
 @compiled
@@ -175,11 +177,11 @@ def _one(X: Array, i: int, P: Array, G: Array, F: Array, share: float) -> None:
         p = j * _4R
         for r in range(_R):
             a = P[p + r] * X[x + r] + P[p + _R + r] * X[x + _R + r] + P[p + _2R + r]
-            G[p + _3R + r] += F[r] * max(a, zero)
-            da = F[r] * P[p + _3R + r] if a > zero else zero
-            G[p + _2R + r] += da
-            G[p + r] += da * X[x + r]
-            G[p + _R + r] += da * X[x + _R + r]
+            df = F[r]
+            m = df if a > zero else zero
+            G[p + r] += m * X[x + r]
+            G[p + _R + r] += m * X[x + _R + r]
+            G[p + _2R + r] += m
 
 
 @compiled

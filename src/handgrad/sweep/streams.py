@@ -61,17 +61,20 @@ def states(seeds: Array, keys: Array) -> Array:
             high << uint64(1) | low >> uint64(63),
             low << uint64(1) | uint64(1),
         )
-        state = found[n]
-        state[0], state[1] = _sum(state[2], state[3], seed_high, seed_low)
-        _step(state)
+        inc_high, inc_low = found[n, 2], found[n, 3]
+        first = _sum(inc_high, inc_low, seed_high, seed_low)
+        found[n, 0], found[n, 1] = _step(first[0], first[1], inc_high, inc_low)
     return found
 
 
 @compiled
 def uniform(state: Array, out: Array) -> None:
     """Fill `out` (n,) with what `Generator.uniform(-1, 1, n)` gives; moves the state (6,) on."""
+    high, low, inc_high, inc_low = state[0], state[1], state[2], state[3]
     for i in range(len(out)):
-        out[i] = -1.0 + 2.0 * (float(_next(state) >> uint64(11)) * _DOUBLE)
+        high, low = _step(high, low, inc_high, inc_low)
+        out[i] = -1.0 + 2.0 * (float(_mixed(high, low) >> uint64(11)) * _DOUBLE)
+    state[0], state[1] = high, low
 
 
 @compiled
@@ -95,6 +98,8 @@ def shuffled(state: Array, out: Array) -> None:
     number is drawn until it is at most i. Drawing in vain is a swap with itself: without a branch
     that nobody can predict, this takes a third of the time.
     """
+    high, low, inc_high, inc_low = state[0], state[1], state[2], state[3]
+    left, spare = state[4], state[5]
     n = len(out)
     for i in range(n):
         out[i] = i
@@ -104,17 +109,19 @@ def shuffled(state: Array, out: Array) -> None:
     i = uint64(n - 1)
     while mask:
         while i > mask >> uint64(1):
-            if state[4]:
-                word, state[4] = state[5], uint64(0)
+            if left:
+                word, left = spare, uint64(0)
             else:
-                word = _next(state)
-                state[4], state[5] = uint64(1), word >> _HALF
+                high, low = _step(high, low, inc_high, inc_low)
+                word = _mixed(high, low)
+                left, spare = uint64(1), word >> _HALF
             j = word & _LOW & mask
             taken = j <= i
             j = j if taken else i
             out[i], out[j] = out[j], out[i]
             i -= uint64(taken)
         mask >>= uint64(1)
+    state[0], state[1], state[4], state[5] = high, low, left, spare
 
 
 @compiled
@@ -134,21 +141,21 @@ def _sum(
 
 
 @compiled
-def _step(state: Array) -> None:
+def _step(
+    high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.uint64
+) -> tuple[np.uint64, np.uint64]:
     """state · multiplier + increment, modulo 2¹²⁸."""
-    high, low = state[0], state[1]
     a, b = low >> _HALF, low & _LOW
     c, d = _MULTIPLIER[1] >> _HALF, _MULTIPLIER[1] & _LOW
     cross = a * d + (b * d >> _HALF)
     other = b * c + (cross & _LOW)
     carried = a * c + (cross >> _HALF) + (other >> _HALF)
-    high = carried + high * _MULTIPLIER[1] + low * _MULTIPLIER[0]
-    state[0], state[1] = _sum(high, low * _MULTIPLIER[1], state[2], state[3])
+    carried += high * _MULTIPLIER[1] + low * _MULTIPLIER[0]
+    return _sum(carried, low * _MULTIPLIER[1], inc_high, inc_low)
 
 
 @compiled
-def _next(state: Array) -> np.uint64:
+def _mixed(high: np.uint64, low: np.uint64) -> np.uint64:
     """64 random bits: the halves' exclusive or, rotated by the state's top six bits."""
-    _step(state)
-    turn, mixed = state[0] >> uint64(58), state[0] ^ state[1]
+    turn, mixed = high >> uint64(58), high ^ low
     return mixed >> turn | mixed << (uint64(64) - turn & uint64(63))
