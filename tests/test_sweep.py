@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from numba import njit
 from polars.testing import assert_frame_equal
-from test_cli import handgrad
+from test_cli import INTERRUPTED, handgrad
 
 from handgrad import BadInput, Config, cli, make_problem, train
 from handgrad.parity import run_bound
@@ -280,10 +280,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode in INTERRUPTED
     assert "handgrad: interrupted; go on with --resume --out kept" in said
 
 
+@pytest.mark.filterwarnings("ignore")  # of what Dask says while a worker dies
 def test_a_cluster_that_loses_a_worker_loses_nothing(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
