@@ -1,6 +1,8 @@
 """The gradient checker: right code passes, wrong code fails where it is wrong, and says so."""
 
+import math
 import random
+import re
 from functools import partial
 from typing import Any
 
@@ -524,14 +526,34 @@ def test_a_complex_step_is_taken_where_the_code_allows_it() -> None:
     report = gradcheck(loss, network.params, network.grads)
     assert report.verdict == "pass", str(report)
     assert {p.oracle for p in report.parameters.values()} == {"complex step"}
-    assert all(p.certified and p.relative_bound < 1e-9 for p in report.parameters.values())
+    assert all(p.certified and p.relative_bound < 1e-3 for p in report.parameters.values())
     black_box = gradcheck(network.loss, network.params, network.grads)
     assert {p.oracle for p in black_box.parameters.values()} == {"ladder of differences"}
 
     def wrong(p: Params) -> Params:
-        return {**network.grads(p), "b1": network.grads(p)["b1"] * (1 + 1e-10)}
+        return {**network.grads(p), "b1": network.grads(p)["b1"] * (1 + 1e-5)}
 
     assert gradcheck(loss, network.params, wrong)["b1"].verdict == "fail"
+
+
+def test_a_complex_step_is_trusted_no_further_than_the_difference_that_vouched_for_it() -> None:
+    """|w| drops its imaginary part, and is smaller than any difference can tell here."""
+    X = np.random.default_rng(1).standard_normal((40, 6))
+    y = np.random.default_rng(2).standard_normal(40) * 1e5 + 3e5
+
+    def loss(p: Params) -> Any:
+        return ((X @ p["w"] - y) ** 2).mean() + 0.01 * np.abs(p["w"]).sum()
+
+    def grads(p: Params) -> Params:
+        return {"w": 2 * X.T @ (X @ p["w"] - y) / 40 + 0.01 * np.sign(p["w"])}
+
+    for seed in range(10):
+        assert gradcheck(loss, {"w": 0.1257 * np.arange(1, 7)}, grads, seed=seed).verdict == "pass"
+    x = {"x": np.array(0.7)}
+    forgotten = gradcheck(
+        lambda p: 1e10 + p["x"] ** 2 + 1e-3 * abs(p["x"]), x, lambda p: {"x": 2 * p["x"]}
+    )
+    assert forgotten.verdict != "pass" or forgotten["x"].bound > 1e-3
 
 
 @pytest.mark.parametrize("loses", [lambda z: z.real + 0 * z, np.real, np.abs])
@@ -553,7 +575,6 @@ def test_a_structure_gives_frozen_patterns() -> None:
     report = gradcheck(network.loss, network.params, network.grads, structure=stack_of(network))
     assert report.verdict == "pass", str(report)
     assert {p.oracle for p in report.parameters.values()} == {"frozen pattern"}
-    assert report["W1"].bound < network.check()["W1"].bound
 
 
 def test_a_pattern_frozen_wrongly_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -727,3 +748,131 @@ def test_a_kernel_is_held_to_a_function_of_float64() -> None:
     Square.factor = 2.01
     report = gradcheck_module(apply, x, reference=lambda x: x**2)
     assert report["input 0"].cause == "it must be divided by 1.005"
+
+
+# The edges of what a loss is defined on
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_steps_out_of_the_domain_are_not_taken(seed: int) -> None:
+    x = {"x": np.array([0.02, 0.3, 0.68])}
+    logarithm = gradcheck(lambda p: np.log(p["x"]).sum(), x, lambda p: {"x": 1 / p["x"]}, seed=seed)
+    assert logarithm.verdict == "pass", str(logarithm)
+    python = gradcheck(
+        lambda p: sum(map(math.log, p["x"].tolist())), x, lambda p: {"x": 1 / p["x"]}, seed=seed
+    )
+    assert python.verdict == "pass", str(python)
+    wrong = gradcheck(lambda p: np.log(p["x"]).sum(), x, lambda p: {"x": 1.1 / p["x"]}, seed=seed)
+    assert wrong.verdict == "fail"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_at_an_optimum_what_is_left_of_the_gradient_is_rounding(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    A, x = rng.standard_normal((7, 5)), rng.standard_normal(5)
+    b = A @ x
+
+    def loss(p: Params) -> float:
+        return float(((A @ p["x"] - b) ** 2).sum())
+
+    report = gradcheck(loss, {"x": x}, lambda p: {"x": 2 * A.T @ (A @ p["x"] - b)}, seed=seed)
+    assert report.verdict == "pass", str(report)
+    network = Network(seed)
+    network.y = (
+        np.maximum(network.activations(network.params)["a1"], 0) @ network.params["W2"].T
+        + network.params["b2"]
+    )
+    report = gradcheck(
+        network.loss, network.params, network.grads, structure=stack_of(network), seed=seed
+    )
+    assert report.verdict == "pass", str(report)
+
+
+def test_gradients_that_use_what_the_loss_kept() -> None:
+    network, kept = Network(4), {}
+
+    def loss(p: Params) -> float:
+        kept.update(p)
+        return network.loss(p)
+
+    assert gradcheck(loss, network.params, lambda p: network.grads(dict(kept))).verdict == "pass"
+
+
+def test_float32_gradients_of_float64_parameters() -> None:
+    network = Network(4)
+
+    def grads(p: Params) -> Params:
+        return {name: g.astype(np.float32) for name, g in network.grads(p).items()}
+
+    assert network.check().verdict == "pass"
+    assert gradcheck(network.loss, network.params, grads).verdict == "pass"
+
+
+def test_float32_from_zero_on_data_far_from_zero() -> None:
+    rng = np.random.default_rng(0)
+    x = (50 + rng.standard_normal((2000, 3))).astype(np.float32)
+    y = np.sign(rng.standard_normal(2000)).astype(np.float32)
+
+    def loss(p: Params) -> Any:
+        return np.log1p(np.exp(-y * (x @ p["w"] + p["b"]))).mean()
+
+    def grads(p: Params) -> Params:
+        s = -y / (1 + np.exp(y * (x @ p["w"] + p["b"]))) / np.float32(len(y))
+        return {"w": x.T @ s, "b": s.sum(keepdims=True)}
+
+    def reference(p: Params) -> Any:
+        return np.log1p(np.exp(-y * (x.astype(np.float64) @ p["w"] + p["b"]))).mean()
+
+    start = {"w": np.zeros(3, np.float32), "b": np.zeros(1, np.float32)}
+    for seed in range(5):
+        report = gradcheck(loss, start, grads, reference=reference, seed=seed)
+        assert report.verdict == "pass", str(report)
+
+
+def test_modules_that_write_in_place_or_hold_a_layer_twice() -> None:
+    torch.manual_seed(0)
+    x, relu = torch.randn(6, 4, dtype=torch.float64), nn.ReLU()
+    within = nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, 2)).double()
+    assert gradcheck_module(within, x)["0.weight"].oracle == "difference within a cell"
+    twice = nn.Sequential(nn.Linear(4, 5), relu, nn.Linear(5, 5), relu, nn.Linear(5, 2)).double()
+    report = gradcheck_module(twice, x)
+    assert report.verdict in ("pass", "inconclusive")
+    assert not report["0.weight"].certified
+    norm = nn.BatchNorm1d(4).double()
+    gradcheck_module(norm, x)
+    assert norm.running_mean is not None
+    assert not norm.running_mean.any()
+    lstm = gradcheck_module(nn.LSTM(3, 4).double(), torch.randn(5, 2, 3, dtype=torch.float64))
+    assert lstm.verdict == "pass", str(lstm)
+    scale = {"s": torch.tensor(1.5, dtype=torch.float64)}
+    assert gradcheck(lambda p: p["s"] ** 2, scale, lambda p: {"s": 2 * p["s"]}).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"loss": lambda p: (p["w"].sum(), None)}, "loss must return one real number, got tuple"),
+        ({"loss": lambda p: None}, "loss must return one real number, got NoneType"),
+        ({"loss": lambda p: 1j * p["w"].sum()}, "loss must return one real number, got complex"),
+        ({"params": {"w": np.ones((0, 3))}}, "w must not be empty, got shape (0, 3)"),
+        ({"grads": {"w": [[1.0], [1.0, 2.0]]}}, "w must be one array, got rows of unequal length"),
+        ({"grads": {"w": None}}, "w must be an array of a float dtype, got None"),
+        ({"grads": {"w": np.ones(2) * 1j}}, "w must be an array of a float dtype, got complex128"),
+        ({"activations": lambda p: None}, "activations must return what enters the ReLUs"),
+        ({"directions": 0}, "directions must be at least 1, got 0"),
+        ({"points": 0}, "points must be at least 1, got 0"),
+        ({"delta": 2}, "delta must lie between 0 and 1, got 2"),
+        (
+            {"structure": Stack(["W"], ["b"], np.ones((2, 2)), np.ones((2, 1)))},
+            "structure must fit",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {
+        "loss": lambda p: (p["w"] ** 2).sum(),
+        "params": {"w": np.array([1.0, 2.0])},
+        "grads": lambda p: {"w": 2 * p["w"]},
+    }
+    with pytest.raises(Refusal, match=re.escape(says)):
+        gradcheck(**{**given, **change})

@@ -38,13 +38,17 @@ def cause(landscape: Landscape, name: str, gradients: Mapping[str, Array]) -> st
     if gradient.size == 1:  # any two numbers have a ratio
         return None
     along = [float((gradient * d).sum()) for d in directions]
-    sharpest = max(range(TRIES), key=lambda k: abs(along[k]) / slopes[k].tolerance)
+    sharpest = max(range(TRIES), key=lambda k: abs(along[k]) / (slopes[k].tolerance or 1e-300))
     if not along[sharpest]:
         return None
     ratio = slopes[sharpest].value / along[sharpest]
     unsure = slopes[sharpest].tolerance / abs(along[sharpest])  # the ratio is measured too
     pairs = zip(slopes, along, strict=True)
-    if ratio and all(abs(s.value - ratio * v) <= s.tolerance + unsure * abs(v) for s, v in pairs):
+    if (
+        ratio
+        and abs(ratio - 1) > 2 * unsure
+        and all(abs(s.value - ratio * v) <= s.tolerance + unsure * abs(v) for s, v in pairs)
+    ):
         if abs(ratio) >= 1:
             return f"it must be multiplied by {ratio:.6g}"
         return f"it must be divided by {1 / ratio:.6g}"

@@ -1,7 +1,8 @@
 """Is this backward pass the derivative of this forward pass? For any code, not only ours."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,6 +79,11 @@ def gradcheck(
     >>> gradcheck(loss, params, lambda p: {"x": -p["x"]})["x"].cause
     'its sign is wrong'
     """
+    for name, value in (("points", points), ("directions", directions)):
+        if value is not None and value < 1:
+            raise Refusal(f"{name} must be at least 1, got {value}")
+    if not 0 < delta < 1:
+        raise Refusal(f"delta must lie between 0 and 1, got {delta}")
     native = Native(params, narrow=reference is not None)
     code = Code(native, loss, grads, activations, structure, reference)
     require_sound(code)
@@ -87,12 +93,10 @@ def gradcheck(
         directions = 2 if native.eps < NARROW else 8
     seed = fresh_seed() if seed is None else seed
     rng = np.random.default_rng(seed)
-    start = native.arrays()
-    tried = [start] if not callable(grads) else _nearby(native, points, rng)
-    checks, notes = _survey(code, tried, rng)
+    checks, notes = _survey(code, points, rng)
     found = {
         name: _parameter(name, checks, directions, delta) if checks else _on_kink(name)
-        for name in start
+        for name in native.params
     }
     if structure is not None:
         found = _with_structure(structure, found, checks)
@@ -199,12 +203,12 @@ def _at_point(
 
 
 def _survey(
-    code: Code, tried: list[dict[str, Array]], rng: np.random.Generator
+    code: Code, points: int, rng: np.random.Generator
 ) -> tuple[list[tuple[Landscape, Shaken]], list[str]]:
     """The landscape and the gradients at each point that sits on no kink; notes."""
     checks: list[tuple[Landscape, Shaken]] = []
     seen, notes = [], []
-    for number, point in enumerate(tried):
+    for number, (point, shaken) in enumerate(_tried(code, points, rng)):
         layers = code.layers_at(point)
         if layers is not None:
             seen.append(layers)
@@ -213,7 +217,6 @@ def _survey(
                 notes.append(f"at the given point {kink}: the loss has a kink there")
             if kink is not None:
                 continue
-        shaken = code.shake(point, rng)
         first = checks[0][0] if checks else None
         checks.append((code.landscape(point, shaken, rng, first), shaken))
     if notes and checks:
@@ -224,7 +227,12 @@ def _survey(
 def _require_same(structure: Stack, code: Code) -> None:
     """The structure must be the loss, or what it says of causes would be about something else."""
     point = code.native.arrays()
-    ours, theirs = structure.loss(point), code.loss_at(point)
+    try:
+        ours, theirs = structure.loss(point), code.loss_at(point)
+    except (KeyError, ValueError) as error:
+        raise Refusal(
+            f"structure must fit params, x and y: {' '.join(str(error).split())}"
+        ) from None
     if not abs(ours - theirs) <= 1e4 * code.native.eps * max(abs(ours), abs(theirs)):
         raise Refusal(
             f"structure must be the loss, but gives {ours:.9g} where loss gives {theirs:.9g}: "
@@ -243,7 +251,7 @@ def _forward(checks: list[tuple[Landscape, Shaken]]) -> ForwardReport | None:
         )
         for landscape, shaken in checks
     ]
-    return max(found, key=lambda f: abs(f.loss - f.reference) / f.tolerance, default=None)
+    return max(found, key=lambda f: (f.verdict == FAIL, abs(f.loss - f.reference)), default=None)
 
 
 def _with_structure(
@@ -266,16 +274,25 @@ def _on_kink(name: str) -> ParameterReport:
     return ParameterReport(name, NONDIFFERENTIABLE, math.inf, math.inf, certified=False)
 
 
-def _nearby(native: Native, points: int, rng: np.random.Generator) -> list[dict[str, Array]]:
-    start = native.arrays()
-    tried = [start]
-    for _ in range(points - 1):
-        moved = {}
-        for name, p in start.items():
-            size = 0.05 * (float(np.sqrt(np.mean(np.square(p)))) or 1.0)
-            moved[name] = p + size * rng.standard_normal(p.shape)
-        tried.append(native.rounded(moved))
-    return tried
+def _tried(
+    code: Code, points: int, rng: np.random.Generator
+) -> Iterator[tuple[dict[str, Array], Shaken]]:
+    """The given point, then others so near that loss and gradients are finite there."""
+    start = code.native.arrays()
+    yield start, code.shake(start, rng)
+    for _ in range(points - 1 if callable(code.grads) else 0):
+        for share in (0.05, 0.01, 0.001):
+            moved = {
+                name: p + share * (float(abs(p).mean()) or 1.0) * rng.standard_normal(p.shape)
+                for name, p in start.items()
+            }
+            point = code.native.rounded(moved)
+            shaken = None
+            with suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
+                shaken = code.shake(point, rng)
+            if shaken is not None and shaken.is_finite:
+                yield point, shaken
+                break
 
 
 def _kink(layers: dict[str, Array]) -> str | None:
@@ -285,7 +302,10 @@ def _kink(layers: dict[str, Array]) -> str | None:
         if len(zeros):
             place = [int(i) for i in zeros[0]]
             more = f", as {len(zeros) - 1} more are" if len(zeros) > 1 else ""
-            return f"the pre-activation {layer}{place} (sample, unit) is exactly 0{more}"
+            after = ""
+            if (a >= 0).all():
+                after = " (are these the ReLU's outputs? activations must be what enters it)"
+            return f"the pre-activation {layer}{place} (sample, unit) is exactly 0{more}{after}"
     return None
 
 

@@ -1,6 +1,5 @@
 """The caller's code, in arrays or tensors, as functions of NumPy's arrays."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +31,11 @@ class Native:
         for name, p in self.arrays().items():
             if p.dtype.kind != "f":
                 raise Refusal(f"params: {name} must be of a float dtype, got {p.dtype}")
+            if not p.size:
+                raise Refusal(f"params: {name} must not be empty, got shape {p.shape}")
             if not np.isfinite(p).all():
                 raise Refusal(f"params: {name} must be finite, got {p[~np.isfinite(p)][0]}")
-        self.eps = max(map(_eps, self.params.values()))
+        self.eps = max(map(eps_of, self.params.values()))
         if self.eps > NARROW and not narrow:
             raise Refusal(
                 "params must be float32 or float64, or come with reference=, a float64 loss that "
@@ -69,7 +70,12 @@ class Native:
     @staticmethod
     def number(value: Any) -> float:
         """The loss as a float."""
-        array = np.asarray(as_array(value))
+        try:
+            array = np.asarray(as_array(value))
+        except ValueError:  # ragged
+            array = np.asarray(None)
+        if array.dtype.kind not in "fiu":
+            raise Refusal(f"loss must return one real number, got {type(value).__name__}")
         if array.size != 1:
             raise Refusal(
                 f"loss must return one number, got shape {array.shape}: sum or average it"
@@ -92,16 +98,19 @@ class Code:
         """The caller's loss, whatever its dtype."""
         return self.native.number(self.loss(self.native.build(point)))
 
-    def gradients_at(self, point: Point) -> dict[str, Array]:
-        """The caller's gradients, in float64."""
+    def gradients_at(self, point: Point) -> tuple[dict[str, Array], float]:
+        """The caller's gradients, in float64, and the widest spacing among the dtypes."""
         given = self.grads(self.native.build(point)) if callable(self.grads) else self.grads
-        return {n: g.astype(np.float64) for n, g in self.native.to_arrays(given).items()}
+        arrays = {n: g.astype(np.float64) for n, g in self.native.to_arrays(given).items()}
+        return arrays, max(self.native.eps, *map(eps_of, given.values()))
 
     def layers_at(self, point: Point) -> dict[str, Array] | None:
         """What enters the ReLUs, by the layer's name; None if nobody said."""
         if self.activations is None:
             return None if self.structure is None else self.structure.activations(point)
         z = self.activations(self.native.build(point, self.reference is not None))
+        if z is None or (isinstance(z, Mapping | list | tuple) and not z):
+            raise Refusal(f"activations must return what enters the ReLUs, got {z!r}")
         if not isinstance(z, Mapping):
             z = {
                 f"layer {k}": a for k, a in enumerate(z if isinstance(z, list | tuple) else [z], 1)
@@ -144,24 +153,22 @@ class Code:
             frozen=None if self.structure is None else self.structure.frozen(point),
             rounding=shaken.rounding,
             like=like,
+            value=None if wide else shaken.loss,
         )
 
     def shake(self, point: Point, rng: np.random.Generator) -> "Shaken":
         """The loss and the gradients at the point and, for a reference, around it."""
         around = []
         for _ in range(SHAKES if self.reference is not None else 0):
-            moved = {
-                n: p * (1 + self.native.eps * rng.choice([-1, 1], p.shape))
-                for n, p in point.items()
-            }
+            moved = {}
+            for name, p in point.items():
+                size = np.where(p, abs(p), float(abs(p).max()) or 1.0)  # a 0 moves as its peers do
+                moved[name] = p + self.native.eps * size * rng.choice([-1, 1], p.shape)
             around.append(self.native.rounded(moved))
-        return Shaken(
-            self.native.eps,
-            math.nan if self.reference is None else self.loss_at(point),
-            self.gradients_at(point),
-            [self.loss_at(p) for p in around],
-            [self.gradients_at(p) for p in around],
-        )
+        loss = self.loss_at(point)  # before the gradients: some keep its activations for them
+        gradients, eps = self.gradients_at(point)
+        results = [(self.loss_at(p), self.gradients_at(p)[0]) for p in around]
+        return Shaken(eps, loss, gradients, [r[0] for r in results], [r[1] for r in results])
 
 
 @dataclass(frozen=True)
@@ -186,6 +193,12 @@ class Shaken:
         return max(own, SHAKE_SAFETY * _rms(moves))
 
     @property
+    def is_finite(self) -> bool:
+        """Whether the point lies where loss and gradients are defined."""
+        finite = (np.isfinite(g).all() for g in self.gradients.values())
+        return bool(np.isfinite(self.loss)) and all(finite)
+
+    @property
     def loss_rounding(self) -> float:
         """How far rounding may have moved the loss."""
         moves = [loss - self.loss for loss in self.losses]
@@ -202,11 +215,11 @@ def _like(original: Any, array: Array, wide: bool) -> Any:
     import torch
 
     dtype = torch.float64 if wide else original.dtype
-    tensor = torch.from_numpy(array).to(original.device, dtype)
+    tensor = torch.from_numpy(np.asarray(array)).to(original.device, dtype)
     return tensor.requires_grad_(original.requires_grad)
 
 
-def _eps(original: Any) -> float:
+def eps_of(original: Any) -> float:
     if not hasattr(original, "detach"):
         return float(np.finfo(np.asarray(original).dtype).eps)
     import torch

@@ -65,7 +65,7 @@ class Landscape:
     loss of complex parameters; frozen: the loss with the ReLUs held as they are at the point;
     rounding: (name, direction) → how far rounding may have moved the gradient that is compared;
     like: the same loss at another point, whose noise, and what was shown of its activations, hold
-    here too.
+    here too; value: the loss at the point, where it is known.
     """
 
     def __init__(
@@ -79,22 +79,30 @@ class Landscape:
         frozen: Callable[[Point], float] | None = None,
         rounding: Callable[[str, Array], float] = lambda name, direction: 0.0,
         like: "Landscape | None" = None,
+        value: float | None = None,
     ) -> None:
         self._loss, self.point, self._activations = loss, point, activations
         self._complex_loss, self._frozen, self._rounding = complex_loss, frozen, rounding
         self._oracles: dict[str, Callable[[str, Array, float], Slope | None]] = {}
+        self._vouched: dict[str, float] = {}
         self._straight: set[str] = set() if like is None else like._straight
         self._scales: dict[str, float] = {}
         self.rng = rng or np.random.default_rng()
         self.eps = max(float(np.finfo(p.dtype).eps) for p in point.values())
         self.evaluations = 0
-        self.value = self.loss(point)
+        self.value = self.loss(point) if value is None else value
         self.z = None if activations is None else activations(point)
-        self.noise: float = self._measure_noise() if like is None else like.noise
+        alike = like is not None and abs(like.value) / 2 <= abs(self.value) <= 2 * abs(like.value)
+        self.noise: float = like.noise if like and alike else self._measure_noise()
 
     def loss(self, point: Point) -> float:
+        """NaN where the loss is not defined, as a logarithm may not be a step away."""
         self.evaluations += 1
-        return float(self._loss(point))
+        try:
+            with np.errstate(all="ignore"):
+                return float(self._loss(point))
+        except (ArithmeticError, ValueError):
+            return math.nan
 
     def moved(self, name: str, direction: Array, step: float) -> dict[str, Array]:
         """The point with one parameter moved."""
@@ -104,8 +112,9 @@ class Landscape:
     def scale(self, name: str) -> float:
         """The typical size of a parameter's entries; 1 where all are zero."""
         if name not in self._scales:
-            mean = np.mean(np.square(self.point[name], dtype=np.float64))
-            self._scales[name] = float(np.sqrt(mean)) or 1.0
+            p = self.point[name].astype(np.float64)
+            size = float(abs(p).max()) or 1.0  # its square may overflow
+            self._scales[name] = size * float(np.sqrt(np.mean(np.square(p / size)))) or 1.0
         return self._scales[name]
 
     def slope(self, name: str, direction: Array, expected: float = math.nan) -> Slope:
@@ -114,12 +123,19 @@ class Landscape:
         Where the first difference is what was expected, to rounding alone, no others are taken.
         """
         oracle = self._oracles.get(name, self._first_slope)
-        slope = oracle(name, direction, expected) or self._difference(name, direction, expected)
+        slope = oracle(name, direction, expected)
+        if slope is None or (slope.oracle in (COMPLEX, FROZEN) and not slope.allows(expected)):
+            # It may have dropped a term: that something is wrong is for differences to say.
+            self._oracles[name] = self._difference
+            slope = self._difference(name, direction, expected)
         rounding = self._rounding(name, direction)
         return replace(slope, tolerance=slope.tolerance + rounding, rounding=rounding)
 
     def _first_slope(self, name: str, direction: Array, expected: float) -> Slope:
-        """A difference, and the oracles held to it; the first that agrees is used from now on."""
+        """A difference, and the oracles held to it; the first that agrees is used from now on.
+
+        It is trusted no further than the difference can tell: what it drops may be as large.
+        """
         difference = self._difference(name, direction, expected)
         self._oracles[name] = self._difference
         if difference.vague or difference.on_kink:
@@ -129,8 +145,8 @@ class Landscape:
         for oracle in finer_ones:
             finer = oracle(name, direction, expected)
             if finer is not None and difference.allows(finer.value):
-                self._oracles[name] = oracle
-                return finer
+                self._vouched[name], self._oracles[name] = difference.tolerance, oracle
+                return replace(finer, tolerance=difference.tolerance)
         return difference
 
     def _complex_step(self, name: str, direction: Array, _: float) -> Slope | None:
@@ -152,7 +168,9 @@ class Landscape:
         except Exception:  # whatever code that was written for real numbers may raise
             self._complex_loss = None
             return None
-        return self._finer(value.imag / step, COMPLEX, name, direction)
+        rounding = SAFETY * self.noise / self._largest_step(name, direction)
+        tolerance = max(rounding, self._vouched.get(name, 0.0))
+        return Slope(value.imag / step, tolerance, step, COMPLEX)
 
     def _frozen_pattern(self, name: str, direction: Array, _: float) -> Slope | None:
         """A central difference of the loss without its kinks, as far as the parameter is large.
@@ -165,14 +183,9 @@ class Landscape:
         step = self._largest_step(name, direction)
         up = self._frozen(self.moved(name, direction, step))
         down = self._frozen(self.moved(name, direction, -step))
-        rise = max(abs(up - self.value), abs(down - self.value))
-        slope = self._finer((up - down) / (2 * step), FROZEN, name, direction)
-        return replace(slope, tolerance=slope.tolerance + SAFETY * self.eps * rise / step)
-
-    def _finer(self, value: float, oracle: str, name: str, direction: Array) -> Slope:
-        """Its rounding is the loss's, over a step as large as the parameter."""
-        step = self._largest_step(name, direction)
-        return Slope(value, SAFETY * self.noise / step, step, oracle)
+        noise = max(self.noise, self.eps * max(abs(up), abs(down)))
+        tolerance = max(SAFETY * noise / step, self._vouched.get(name, 0.0))
+        return Slope((up - down) / (2 * step), tolerance, step, FROZEN)
 
     def _difference(self, name: str, direction: Array, expected: float) -> Slope:
         """Central differences with ever smaller steps; the one whose tolerance is the smallest."""
@@ -180,12 +193,18 @@ class Landscape:
         certified = self._step_within_the_cell(name, direction, largest)
         oracle = LADDER if certified is None else CELL
         step = certified or largest / 16
-        best, before = None, None
+        best, before = Slope(0.0, math.inf, step, LADDER), None
         for _ in range(16):
             up = self.loss(self.moved(name, direction, step))
             down = self.loss(self.moved(name, direction, -step))
             central, second = (up - down) / (2 * step), (up - 2 * self.value + down) / step
-            rounding = SAFETY * self.noise / step
+            if not math.isfinite(up + down):  # the step left where the loss is defined
+                before, step = None, step / 4
+                continue
+            noise = max(self.noise, self.eps * max(abs(up), abs(down)))
+            # A gradient of nearly 0 is what is left of larger terms, and of their rounding.
+            left = self.eps * abs(second) * largest / step
+            rounding = SAFETY * (noise / step + left)
             if certified and abs(central - expected) <= rounding:
                 return Slope(central, rounding, step, oracle)
             if before is not None:
@@ -194,15 +213,14 @@ class Landscape:
                 # kink lies between the ends: then it stays.
                 kink = 0.0 if certified else abs(second - before[1] / 4)
                 tolerance = rounding + curvature + kink
-                if best is None or tolerance < best.tolerance:
+                if tolerance < best.tolerance:
                     value = central + (central - before[0]) / 15  # Richardson
                     bent = abs(second) > max(abs(before[1]) / 2, 2 * rounding)
                     best = Slope(value, tolerance, step, oracle, bent)
-                if rounding + SAFETY * self.noise / step > best.tolerance:
+                if rounding + SAFETY * noise / step > best.tolerance:
                     break
             before = central, second
             step /= 4
-        assert best is not None
         return best
 
     def _largest_step(self, name: str, direction: Array) -> float:
@@ -261,6 +279,8 @@ class Landscape:
             if k > 1:
                 ratio = math.factorial(k) ** 2 / math.factorial(2 * k)
                 levels.append(math.sqrt(ratio * float(np.mean(differences**2))))
+        if not math.isfinite(sum(levels)):
+            return math.inf
         return max(*levels, self.eps * abs(self.value), float(np.finfo(np.float64).tiny))
 
 
@@ -277,7 +297,7 @@ def as_array(value: Any) -> Any:
     """A tensor as NumPy's array, which may share its memory; anything else as it is."""
     if not hasattr(value, "detach"):
         return value
-    tensor = value.detach().cpu()
+    tensor = value.detach().cpu().to_dense()
     narrow = tensor.is_floating_point() and tensor.element_size() < 4  # NumPy has no bfloat16
     return (tensor.float() if narrow else tensor).numpy()
 

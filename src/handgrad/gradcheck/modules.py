@@ -1,6 +1,6 @@
 """The gradient check for PyTorch: a module, or any function of tensors, with its inputs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from handgrad.gradcheck.check import gradcheck
 from handgrad.gradcheck.landscape import fresh_seed
-from handgrad.gradcheck.report import Report
+from handgrad.gradcheck.report import Refusal, Report
 
 
 def gradcheck_module(
@@ -39,23 +39,36 @@ def gradcheck_module(
     'pass'
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if not all(isinstance(x, Tensor) for x in arguments):
+        raise Refusal("inputs must be a tensor or a list of tensors")
     seed = fresh_seed() if seed is None else seed
     own = dict(module.named_parameters()) if isinstance(module, nn.Module) else {}
-    given = {f"input {k}": x for k, x in enumerate(arguments) if x.is_floating_point()}
+    given = {
+        f"input {k}": x
+        for k, x in enumerate(arguments)
+        if x.is_floating_point() and x.isfinite().all()  # not a mask of −∞
+    }
+    if not own and not given:
+        raise Refusal("there must be a parameter or a finite float input to check, got neither")
     params = {name: t.detach().clone().requires_grad_() for name, t in {**own, **given}.items()}
 
     def outputs(p: dict[str, Tensor], of: Callable[..., Any] = module) -> list[Tensor]:
         values = [p.get(f"input {k}", x) for k, x in enumerate(arguments)]
         if isinstance(of, nn.Module):
             dtype = next((t.dtype for t in p.values()), torch.float64)
-            mine = {n: b.to(dtype) if b.is_floating_point() else b for n, b in of.named_buffers()}
+            mine = {
+                n: b.to(dtype, copy=True) if b.is_floating_point() else b.clone()
+                for n, b in of.named_buffers()
+            }
             mine |= {name: p[name] for name in own}
             made = torch.func.functional_call(of, mine, tuple(values))
         else:
             made = of(*values)
-        return [made] if isinstance(made, Tensor) else list(made)
+        return list(_tensors(made))
 
     rng = np.random.default_rng(seed)
+    if not outputs(params):
+        raise Refusal("module must return a float tensor, or several")
     covectors = [
         torch.as_tensor(rng.standard_normal(tuple(o.shape)), dtype=o.dtype, device=o.device)
         for o in outputs(params)
@@ -87,7 +100,7 @@ def gradcheck_module(
 
         def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
             return lambda _, entered: seen.update(
-                {name: entered[0].detach().reshape(-1, entered[0].shape[-1])}
+                {name: entered[0].detach().clone().reshape(-1, entered[0].shape[-1])}
             )
 
         hooks = [relu.register_forward_pre_hook(keep(name)) for name, relu in watched.items()]
@@ -120,12 +133,26 @@ def _computes_in_float64(
     return all(o.dtype == torch.float64 for o in made)
 
 
+def _tensors(made: Any) -> Iterator[Tensor]:
+    """The float tensors in what a module returned."""
+    if isinstance(made, Tensor):
+        if made.is_floating_point():
+            yield made
+    elif isinstance(made, Mapping):
+        yield from _tensors(list(made.values()))
+    elif isinstance(made, list | tuple):
+        for part in made:
+            yield from _tensors(part)
+
+
 def _relus(module: Any) -> dict[str, nn.Module]:
     """The ReLUs of a stack of affine layers; of anything else none: there the certificate fails."""
     affine = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Flatten, nn.Identity)
     if type(module) is not nn.Sequential:
         return {}
-    layers = dict(module.named_children())
-    if not all(type(layer) in (*affine, nn.ReLU) for layer in layers.values()):
+    layers = dict(module.named_children())  # a layer that is there twice is named once
+    if len(layers) < len(module) or not all(
+        type(layer) in (*affine, nn.ReLU) for layer in layers.values()
+    ):
         return {}
     return {f"input of {n}": m for n, m in layers.items() if isinstance(m, nn.ReLU)}

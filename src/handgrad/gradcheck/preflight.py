@@ -33,7 +33,7 @@ def require_sound(code: Code) -> None:
     if not isinstance(given, Mapping) or set(given) != set(point):
         names = sorted(given) if isinstance(given, Mapping) else type(given).__name__
         raise Refusal(f"grads must have the names of params, {sorted(point)}, got {names}")
-    arrays = {name: np.asarray(as_array(g)) for name, g in given.items()}
+    arrays = {name: _array(name, g) for name, g in given.items()}
     for name, g in arrays.items():
         if g.shape != point[name].shape:
             raise Refusal(f"grads: {name} must have shape {point[name].shape}, got {g.shape}")
@@ -50,6 +50,17 @@ def require_sound(code: Code) -> None:
                 twice = np.allclose(again[name], 2 * kept[name])
                 why = "it accumulates: clear it before each call" if twice else "fix its randomness"
                 raise Refusal(f"grads: {name} must be the same in a second call, and is not: {why}")
+
+
+def _array(name: str, gradient: Any) -> Array:
+    try:
+        array = np.asarray(as_array(gradient))
+    except ValueError:
+        raise Refusal(f"grads: {name} must be one array, got rows of unequal length") from None
+    if array.dtype.kind != "f":
+        got = "None" if gradient is None else str(array.dtype)
+        raise Refusal(f"grads: {name} must be an array of a float dtype, got {got}")
+    return array
 
 
 def _require_repeatable(

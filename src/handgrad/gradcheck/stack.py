@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.gradcheck.landscape import Array, Point
+from handgrad.gradcheck.landscape import Array, Point, as_array
 from handgrad.mistakes import CATALOGUE, Gradients, Mistake, backward, forward
 
 EXACT = 1e-9
@@ -24,6 +24,10 @@ class Stack:
     biases: Sequence[str]
     x: Array
     y: Array
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            object.__setattr__(self, name, np.asarray(as_array(getattr(self, name))))
 
     def loss(self, point: Point) -> float:
         """The loss that the structure stands for."""
