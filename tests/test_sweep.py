@@ -23,6 +23,7 @@ from handgrad.problem import samples as numpy_samples
 from handgrad.sweep import Grid, engine, kernel, run_sweep, streams
 from handgrad.sweep.grid import SOURCES
 from handgrad.sweep.kernel import LANES
+from handgrad.sweep.run import _frame
 from handgrad.sweep.store import Store
 from handgrad.sweep.summary import summarised
 
@@ -175,6 +176,25 @@ def test_a_learning_rate_that_is_too_large_diverges_as_in_stage_1() -> None:
     assert 0 < sum(ours) < 20
 
 
+def test_a_loss_that_is_infinite_has_diverged_as_in_stage_1() -> None:
+    grid = Grid(seeds=8, dtype="float64", lr=(100.0,), epochs=2, n_train=100)
+    theirs = [
+        train(make_problem(grid.cells[0].seeded(s)), "numpy_manual").diverged_at for s in range(8)
+    ]
+    assert run_sweep(grid)["diverged"].to_list() == [at is not None for at in theirs]
+    vast = run_sweep(Grid(seeds=2, init=("normal:1e300",), epochs=0))
+    assert vast["diverged"].all()
+    assert summarised(vast.lazy())["accuracy_median"].to_list() == [None]
+
+
+def test_a_grid_takes_what_numpy_gives() -> None:
+    grid = Grid(seeds=np.int64(5), hidden=np.array([2, 4]), lr=iter([0.1, 0.2]))  # type: ignore[arg-type]
+    assert grid == Grid(seeds=5, hidden=(2, 4), lr=(0.1, 0.2))
+    assert Grid.from_dict(json.loads(json.dumps(grid.as_dict()))) == grid
+    with pytest.raises(BadInput, match="hidden must be a whole number"):
+        Grid(hidden=([2],))  # type: ignore[arg-type]
+
+
 # What the table says
 
 
@@ -260,8 +280,6 @@ def test_a_part_that_was_lost_is_trained_again(tmp_path: Path) -> None:
     grid = Grid(seeds=1500, epochs=2)
     store = Store(tmp_path, grid, resume=False)
     chunk = grid.chunks[1]
-    from handgrad.sweep.run import _frame
-
     store.add(chunk, _frame(chunk, engine.train_chunk(chunk)))
     assert Store(tmp_path, grid, resume=True).done == {1}
     advanced: list[int] = []
@@ -269,6 +287,42 @@ def test_a_part_that_was_lost_is_trained_again(tmp_path: Path) -> None:
         run_sweep(grid, tmp_path, resume=True, on_progress=advanced.append), run_sweep(grid)
     )
     assert sorted(advanced) == [476, 512, 512]
+
+
+def test_parts_that_are_not_the_sweeps_do_not_count(tmp_path: Path) -> None:
+    grid = Grid(seeds=1500, epochs=1)
+    store = Store(tmp_path, grid, resume=False)
+    foreign = Grid(seeds=20, epochs=1).chunks[0]
+    for number, content in ((0, b""), (1, b"x"), (7, b"x")):
+        (tmp_path / "parts" / f"{number:06}.parquet").write_bytes(content)
+    (tmp_path / "parts" / "foo.parquet").write_bytes(b"x")
+    store.add(foreign._replace(number=2), _frame(foreign, engine.train_chunk(foreign)))
+    assert Store(tmp_path, grid, resume=True).done == set()
+    assert_frame_equal(run_sweep(grid, tmp_path, resume=True), run_sweep(grid))
+
+
+def test_folders_are_names_and_not_patterns(tmp_path: Path) -> None:
+    grid = Grid(seeds=3, epochs=1)
+    whole = run_sweep(grid)
+    for name in ("g1", "g[1]", "g*"):
+        assert_frame_equal(run_sweep(grid, tmp_path / name), whole)
+
+
+def test_results_that_were_damaged_are_told(tmp_path: Path) -> None:
+    grid = Grid(seeds=3, epochs=1)
+    table, path = run_sweep(grid, tmp_path), tmp_path / "results.parquet"
+    for content in (b"", b"x", None):
+        if content is None:
+            table.head(2).write_parquet(path)
+        else:
+            path.write_bytes(content)
+        with pytest.raises(BadInput, match=r"must hold 3 trainings, but holds (2|no readable)"):
+            run_sweep(grid, tmp_path, resume=True)
+    path.unlink()
+    assert_frame_equal(run_sweep(grid, tmp_path, resume=True), table)
+    (tmp_path / "sweep.json").unlink()
+    with pytest.raises(BadInput, match=r"no sweep\.json that says of what"):
+        run_sweep(grid, tmp_path, resume=True)
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
@@ -323,7 +377,13 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(tmp_path: Path) -> None:
         ("--hidden 2,,4", "--hidden must be whole numbers joined by commas, got '2,,4'"),
         ("--hidden 2,x", "--hidden must be whole numbers joined by commas, got '2,x'"),
         ("--lr fast", "--lr must be numbers joined by commas, got 'fast'"),
-        ("--lr 0.1,0.1", "lr must not repeat a value, got 0.1, 0.1"),
+        ("--lr 0.1,0.1", "no combination must be there twice, but h = 8, lr 0.1, he"),
+        ("--init normal:0.1,normal:0.10", "no combination must be there twice"),
+        ("--vary all --vary order,init,data", "no combination must be there twice"),
+        ("--lr 1e-50", "lr must be a float32 above 0, got 1e-50"),
+        ("--seeds 1000000000000", "a sweep must be of at most 100,000,000 trainings"),
+        ("--seed 18446744073709551616", "seed must be below 2⁶⁴"),
+        ("--from here --resume", "--from draws what is there: leave out --out and --resume"),
         ("--lr 0", "lr must be a finite number above 0, got 0.0"),
         ("--hidden 0", "hidden must be a whole number of at least 1, got 0"),
         ("--init xavier", "init must be he or normal:SD with a finite SD above 0, got 'xavier'"),
@@ -384,6 +444,14 @@ def test_without_the_extra_it_says_what_to_install(module: str, extra: str, tmp_
     assert done.stderr == (
         f"handgrad: sweep needs {module}, which is not installed: pip install 'handgrad[{extra}]'\n"
     )
+
+
+def test_figures_of_what_diverged_say_so(tmp_path: Path) -> None:
+    command = "sweep --seeds 20 --lr 100,0.1 --epochs 20 --vary all --vary init --out kept"
+    done = handgrad(*command.split(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("distribution", "epochs", "luck"):
+        assert "without 40 that diverged" in (tmp_path / "kept" / f"{name}.svg").read_text()
 
 
 def test_figures_are_drawn_for_every_group(tmp_path: Path) -> None:

@@ -323,6 +323,8 @@ def sweep(
             "--backend must be local, or dask with --address tcp://HOST:PORT, got "
             f"{backend}{' without it' if address is None else f' and {address}'}"
         )
+    if drawn_from is not None and (resume or out is not None):
+        raise BadInput("--from draws what is there: leave out --out and --resume")
     if drawn_from is not None:
         grid, out = read_grid(drawn_from), make_folder(drawn_from)
     else:
@@ -353,7 +355,7 @@ def sweep(
     if as_json:
         sys.stdout.write(report.to_json({"grid": grid.as_dict(), "summary": summary.to_dicts()}))
     console.print(printed(grid, summary))
-    for name, figure in figures(grid, table):
+    for name, figure in figures(grid, table, summary):
         for kind in ("png", "svg"):
             write_whole(out / f"{name}.{kind}", image(figure, kind))
     console.print(f"Written to {out}", markup=False, highlight=False, soft_wrap=True)

@@ -79,8 +79,8 @@ class Config:
         if not _is_number(self.lr) or not math.isfinite(self.lr) or self.lr <= 0:
             raise BadInput(f"lr must be a finite number above 0, got {self.lr!r}: try 0.1")
         object.__setattr__(self, "lr", float(self.lr))
-        if self.dtype == "float32" and self.lr > float(np.finfo(np.float32).max):
-            raise BadInput(f"lr must be finite in float32, got {self.lr:g}: try 0.1")
+        if self.dtype == "float32" and not 1e-45 < self.lr < 3.4e38:
+            raise BadInput(f"lr must be a float32 above 0, got {self.lr:g}: try 0.1")
         if self.batch_size > self.n_train:
             raise BadInput(
                 f"batch_size must not exceed n_train, got {self.batch_size} > {self.n_train}: "

@@ -10,7 +10,7 @@ import numpy as np
 
 from handgrad.problem import Config, Parameters, batch_order, initial_parameters
 from handgrad.sweep import kernel
-from handgrad.sweep.grid import Cell, Chunk
+from handgrad.sweep.grid import SOURCES, Cell, Chunk
 from handgrad.sweep.kernel import LANES
 from handgrad.sweep.streams import Array, samples, states
 
@@ -49,7 +49,7 @@ def _train(cell: Cell, seeds: Array, looked_at: tuple[int, ...]) -> tuple[Array,
     seeds = np.concatenate([seeds, np.repeat(seeds[-1:], LANES - real)]).astype(np.uint64)
     own = {
         source: seeds if source in cell.varies.split(",") else np.full(1, config.seed, np.uint64)
-        for source in ("data", "init", "order")
+        for source in SOURCES
     }
     ours = _drawn(own["data"], TRAIN, config.n_train, config.dtype)
     X, X_val = _by_lane(ours), _by_lane(_drawn(own["data"], VAL, config.n_val, config.dtype))
@@ -82,6 +82,7 @@ def _columns(
     reached = accuracies >= SUCCESS
     first = np.where(reached.any(axis=1), np.array(looked_at)[reached.argmax(axis=1)], -1)
     # A parameter that is not finite stays so: what it touches is infinite or NaN from then on.
+    finite = np.isfinite(P.reshape(-1, LANES)).all(axis=0) & np.isfinite(losses[-1] + train_loss)
     found = {
         "val_accuracy": accuracies[:, -1],
         "best_val_accuracy": accuracies.max(axis=1),
@@ -89,7 +90,7 @@ def _columns(
         "train_loss": train_loss,
         "dead_units": kernel.dead_units(X, P),
         "first_epoch": first,
-        "diverged": ~np.isfinite(P.reshape(-1, LANES)).all(axis=0),
+        "diverged": ~finite,
         "val_accuracies": accuracies,
     }
     return {name: column[:real] for name, column in found.items()}
@@ -120,7 +121,8 @@ def _initial(seeds: Array, config: Config) -> Array:
         W1, b1, W2, b2 = initial_parameters(rng, config.hidden, config.sd)
         units = np.concatenate([W1, b1[:, None], W2.T], axis=1)  # (h, 4)
         columns.append(np.concatenate([units.ravel(), b2]))
-    P = np.stack(columns, axis=1).astype(config.dtype)  # (4h + 1, 1 or LANES)
+    with np.errstate(over="ignore"):  # what float32 cannot hold has diverged
+        P = np.stack(columns, axis=1).astype(config.dtype)  # (4h + 1, 1 or LANES)
     return np.broadcast_to(P, (len(P), LANES)).copy().ravel()
 
 

@@ -1,5 +1,6 @@
 """A sweep's figures: how accuracy is distributed, where it succeeds, how it gets there."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,52 +10,53 @@ from matplotlib.figure import Figure
 
 from handgrad.sweep.engine import SUCCESS
 from handgrad.sweep.grid import Grid
-from handgrad.sweep.summary import ALL, KEYS, curves, summarised
+from handgrad.sweep.summary import ALL, KEYS, curves
 
-MOST = 24
+MOST = 48
 """Panels on one sheet; of a larger grid the first are drawn, and the sheet says so."""
 
 STYLES = {"data": "--", "init": "-.", "order": ":"}
 
 
-def figures(grid: Grid, table: pl.LazyFrame) -> Iterator[tuple[str, Figure]]:
-    """Each figure with the name of its file."""
-    yield "distribution", distribution(grid, table)
-    yield "success", success(grid, table)
+def figures(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Iterator[tuple[str, Figure]]:
+    """Each figure with the name of its file; summary: `summarised` of the table."""
+    yield "distribution", distribution(grid, table, summary)
+    yield "success", success(grid, summary)
     if len(grid.looked_at) > 1:
-        yield "epochs", epochs(grid, table)
+        yield "epochs", epochs(grid, table, summary)
     if len(grid.vary) > 1:
-        yield "luck", luck(grid, table)
+        yield "luck", luck(grid, table, summary)
 
 
-def distribution(grid: Grid, table: pl.LazyFrame) -> Figure:
+def distribution(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
     """A strip for each combination: how many trainings end at which held-out accuracy."""
     cells = _cells(grid)
     figure = Figure(figsize=(9, 1.9 + 0.32 * len(cells)), layout="constrained")
     axes = figure.subplots()
-    edges = np.linspace(0.5, 1, 51)
+    accuracies = [_accuracies(table, key) for _, key in cells]
+    lowest = min((float(a.min()) for a in accuracies if len(a)), default=0.5)
+    low = min(math.floor(lowest * 10) / 10, 0.5)
+    edges = np.arange(round(low * 100), 101) / 100
     strips = []
-    for row, (_, key) in enumerate(cells):
-        accuracy = _accuracies(table, key)
-        counts, _ = np.histogram(np.clip(accuracy, 0.5, 1), edges)
+    for row, accuracy in enumerate(accuracies):
+        counts, _ = np.histogram(accuracy, edges)
         strips.append(counts / max(counts.max(), 1))
         if len(accuracy):
             axes.plot(np.quantile(accuracy, [0.05, 0.95]), [row, row], "|", color="black", ms=9)
             axes.plot(np.median(accuracy), row, "D", color="black", mfc="white", ms=5)
-    axes.imshow(strips, cmap="Greys", aspect="auto", extent=(0.5, 1, len(cells) - 0.5, -0.5))
+    axes.imshow(strips, cmap="Greys", aspect="auto", extent=(low, 1, len(cells) - 0.5, -0.5))
     axes.axvline(SUCCESS, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(cells)), [label for label, _ in cells], fontsize=8)
     axes.set(
         xlabel="held-out accuracy at the end",
-        title=_title("Where trainings end", grid, len(grid.cells))
-        + f"\nThe darker, the more of a row's trainings; ◇ median, | 5 and 95 %; dotted: {SUCCESS}",
+        title=_title("Where trainings end", grid, len(grid.cells), summary)
+        + f"\nBlack: where most of a row end; ◇ median, | 5 and 95 %; dotted: {SUCCESS}",
     )
     return figure
 
 
-def success(grid: Grid, table: pl.LazyFrame) -> Figure:
+def success(grid: Grid, summary: pl.DataFrame) -> Figure:
     """A map for each initialisation and group: the share of successes over width and rate."""
-    found = summarised(table)
     all_sheets = [(varies, init) for varies in grid.vary for init in grid.init]
     sheets = all_sheets[:MOST]
     columns = min(len(sheets), 3)
@@ -67,11 +69,11 @@ def success(grid: Grid, table: pl.LazyFrame) -> Figure:
     for axes, (varies, init) in zip(
         figure.subplots(rows, columns, squeeze=False).flat, sheets, strict=False
     ):
-        here = found.filter(varies=varies, init=init)
+        here = summary.filter(varies=varies, init=init)
         share = here["success"].to_numpy().reshape(len(grid.hidden), len(grid.lr))
         axes.imshow(share, cmap="Greys_r", vmin=0, vmax=1, aspect="auto")
         for (row, column), value in np.ndenumerate(share):
-            colour = "black" if value > 0.5 else "white"
+            colour = "black" if value > 0.4 else "white"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
         axes.set_xticks(range(len(grid.lr)), [f"{lr:g}" for lr in grid.lr])
         axes.set_yticks(range(len(grid.hidden)), list(map(str, grid.hidden)))
@@ -85,18 +87,19 @@ def success(grid: Grid, table: pl.LazyFrame) -> Figure:
     return figure
 
 
-def epochs(grid: Grid, table: pl.LazyFrame) -> Figure:
+def epochs(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
     """A panel for each combination: the held-out accuracy's quantiles after each epoch."""
     cells, found = _cells(grid), curves(table)
     columns = min(len(cells), 4)
     rows = -(-len(cells) // columns)
-    figure = Figure(figsize=(2.6 + 2.6 * columns, 1.3 + 2.0 * rows), layout="constrained")
+    figure = Figure(figsize=(max(2.6 + 2.6 * columns, 8), 1.3 + 2.0 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, (label, key) in zip(panels.flat, cells, strict=False):
         q = found.filter(**key).sort("look")
-        axes.fill_between(grid.looked_at, q["q05"], q["q95"], color="0.85")
-        axes.fill_between(grid.looked_at, q["q25"], q["q75"], color="0.65")
-        axes.plot(grid.looked_at, q["median"], color="black")
+        if len(q):  # not all have diverged
+            axes.fill_between(grid.looked_at, q["q05"], q["q95"], color="0.85")
+            axes.fill_between(grid.looked_at, q["q25"], q["q75"], color="0.65")
+            axes.plot(grid.looked_at, q["median"], color="black")
         axes.axhline(SUCCESS, color="black", linewidth=0.8, linestyle=":")
         axes.set_title(label, fontsize=8)
     for axes in panels.flat[len(cells) :]:
@@ -104,27 +107,26 @@ def epochs(grid: Grid, table: pl.LazyFrame) -> Figure:
     figure.supxlabel("epoch")
     figure.supylabel("held-out accuracy")
     figure.suptitle(
-        _title("How trainings get there", grid, len(grid.cells))
+        _title("How trainings get there", grid, len(grid.cells), summary)
         + f"\nLine: median; bands: 25 to 75 % and 5 to 95 % of the trainings; dotted: {SUCCESS}"
     )
     return figure
 
 
-def luck(grid: Grid, table: pl.LazyFrame) -> Figure:
+def luck(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
     """A panel for each combination: the accuracy's distribution for each group of streams."""
     all_sheets = [(h, lr, init) for init in grid.init for h in grid.hidden for lr in grid.lr]
     sheets = all_sheets[:MOST]
     columns = min(len(sheets), 3)
     rows = -(-len(sheets) // columns)
-    figure = Figure(figsize=(2 + 3.2 * columns, 1.5 + 2.4 * rows), layout="constrained")
+    figure = Figure(figsize=(max(2 + 3.2 * columns, 8), 1.5 + 2.4 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    found = summarised(table)
     for axes, (h, lr, init) in zip(panels.flat, sheets, strict=False):
         for varies in grid.vary:
             key = {"varies": varies, "init": init, "hidden": h, "lr": lr}
             accuracy = np.sort(_accuracies(table, key))
             share = np.arange(1, len(accuracy) + 1) / max(len(accuracy), 1)
-            explains = found.filter(**key)["explains"][0]
+            explains = summary.filter(**key)["explains"][0]
             name = "all" if varies == ALL else varies
             if explains is not None and varies != ALL:
                 name += f", variance {explains:.2f} of all's"
@@ -136,8 +138,8 @@ def luck(grid: Grid, table: pl.LazyFrame) -> Figure:
     figure.supxlabel("held-out accuracy at the end")
     figure.supylabel("share of trainings at or below it")
     figure.suptitle(
-        _title("Which luck matters", grid, len(all_sheets))
-        + f"\nThe flatter a line, the more that stream decides; the others stay at seed {grid.seed}"
+        _title("Which luck matters", grid, len(all_sheets), summary)
+        + f"\nThe flatter a line, the more its streams decide; the others stay at seed {grid.seed}"
     )
     return figure
 
@@ -166,6 +168,11 @@ def _group(varies: str, init: str = "") -> str:
     return ", ".join([*parts, "all vary" if varies == ALL else f"{varies} varies"])
 
 
-def _title(what: str, grid: Grid, panels: int) -> str:
-    rest = f"; the first {MOST} of {panels} combinations" if panels > MOST else ""
-    return f"{what} ({grid.seeds:,} seeds each{rest})"
+def _title(what: str, grid: Grid, panels: int, summary: pl.DataFrame | None = None) -> str:
+    """summary: where the figure leaves the diverged trainings out, to say how many."""
+    notes = [f"{grid.seeds:,} seeds each"]
+    if panels > MOST:
+        notes.append(f"the first {MOST} of {panels} combinations")
+    if summary is not None and summary["diverged"].sum():
+        notes.append(f"without {summary['diverged'].sum():,} that diverged")
+    return f"{what} ({'; '.join(notes)})"

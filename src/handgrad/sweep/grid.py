@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import product
+from numbers import Integral
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from handgrad.problem import BadInput, Config
 
@@ -15,6 +18,10 @@ SOURCES = ("data", "init", "order")
 
 CHUNK = 512
 """Trainings that are done, and written, together: a fraction of a second's work."""
+
+
+MOST = 100_000_000
+"""Trainings in one sweep: a day's work for two cores."""
 
 
 class Cell(NamedTuple):
@@ -72,23 +79,36 @@ class Grid:
     every: int = 10
 
     def __post_init__(self) -> None:
-        for name, least in (("seeds", 1), ("every", 0)):
+        for name, least in (("seeds", 1), ("every", 0), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
                 raise BadInput(f"{name} must be a whole number of at least {least}, got {value!r}")
-        if isinstance(self.seed, int) and self.seed >= 2**64:
+            object.__setattr__(self, name, int(value))
+        if self.seed >= 2**64:
             raise BadInput(f"seed must be below 2⁶⁴, got {self.seed}")
         for name in ("hidden", "lr", "init", "vary"):
             values = getattr(self, name)
-            if isinstance(values, str) or not hasattr(values, "__iter__"):
-                values = (values,)
-            if not tuple(values):
+            one = isinstance(values, str) or not hasattr(values, "__iter__")
+            values = (values,) if one else tuple(values)
+            if not values:
                 raise BadInput(f"{name} must hold at least one value, got none")
-            if len(set(values)) < len(tuple(values)):
-                raise BadInput(f"{name} must not repeat a value, got {', '.join(map(str, values))}")
-            object.__setattr__(self, name, tuple(values))
+            plain = (v.item() if isinstance(v, np.generic) else v for v in values)
+            object.__setattr__(self, name, tuple(plain))
         object.__setattr__(self, "vary", tuple(_groups(self.vary)))
-        _ = self.cells  # raises if a combination is none
+        seen = set()
+        for config, varies in self.cells:  # raises if a combination is none
+            key = (varies, config.sd, config.hidden, config.lr)
+            if key in seen:
+                raise BadInput(
+                    f"no combination must be there twice, but h = {config.hidden}, lr "
+                    f"{config.lr:g}, {config.init}, {varies} varying is: leave one out"
+                )
+            seen.add(key)
+        if self.trainings > MOST:
+            raise BadInput(
+                f"a sweep must be of at most {MOST:,} trainings, got {self.trainings:,}: take "
+                "fewer seeds or combinations"
+            )
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -140,7 +160,7 @@ class Grid:
     def from_dict(cls, found: Mapping[str, Any]) -> "Grid":
         """The inverse of `as_dict`. Raises `BadInput` on fields that are not a grid's."""
         if set(found) != {field.name for field in fields(cls)}:
-            raise BadInput(f"a grid has no such fields: {', '.join(sorted(found))[:80]}")
+            raise BadInput("a grid must have the fields that Grid has")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in found.items()
         }
@@ -155,7 +175,7 @@ class Grid:
 def _groups(vary: tuple[str, ...]) -> Iterator[str]:
     """Each group's sources in the order of `SOURCES`, joined by commas."""
     if "each" in vary:
-        vary = (*SOURCES, "all")
+        vary = (*SOURCES, "all", *(group for group in vary if group != "each"))
     for group in vary:
         named = set(str(group).split(","))
         if named == {"all"}:

@@ -19,12 +19,11 @@ from handgrad.sweep.grid import Chunk, Grid
 
 
 class Store:
-    """The folder of one sweep. `done` holds the numbers of the chunks that are written."""
+    """The folder of one sweep. `done` holds the numbers of the chunks that are kept."""
 
     def __init__(self, folder: Path, grid: Grid, resume: bool) -> None:
         self.folder, self.grid = folder, grid
         self._parts = folder / "parts"
-        self._results = folder / "results.parquet"
         make_folder(folder)
         if (folder / "sweep.json").exists():
             if read_grid(folder) != grid:
@@ -37,48 +36,76 @@ class Store:
                     f"{folder} holds this sweep already: add --resume to go on with it, or draw "
                     f"it again with --from {folder}"
                 )
-        write_whole(folder / "sweep.json", json.dumps(grid.as_dict(), indent=2).encode())
-        make_folder(self._parts)
-        self.done = {int(path.stem) for path in self._parts.glob("*.parquet")}
+        elif self._parts.exists() or (folder / "results.parquet").exists():
+            raise BadInput(
+                f"{folder} holds a sweep's results, but no sweep.json that says of what: choose "
+                "another --out"
+            )
+        else:
+            text = json.dumps(grid.as_dict(), indent=2)
+            write_whole(folder / "sweep.json", text.encode())
+        self.finished = (folder / "results.parquet").exists()
         if self.finished:
-            self.done = {chunk.number for chunk in grid.chunks}
-
-    @property
-    def finished(self) -> bool:
-        """Whether the table is whole."""
-        return self._results.exists()
+            read_results(folder)  # raises if it is not whole
+        else:
+            make_folder(self._parts)
+        self.done = {c.number for c in grid.chunks if self.finished or self._holds(c)}
 
     def add(self, chunk: Chunk, part: pl.DataFrame) -> None:
         """Keep a chunk's rows."""
         buffer = io.BytesIO()
         part.write_parquet(buffer)
-        write_whole(self._parts / f"{chunk.number:06}.parquet", buffer.getvalue())
-        self.done.add(chunk.number)
+        write_whole(self._part(chunk), buffer.getvalue())
 
     def finish(self) -> None:
-        """One table from all parts, in their order; the parts are then no longer needed."""
+        """One table from all parts, in the grid's order; the parts are then no longer needed."""
         if not self.finished:
-            paths = sorted(self._parts.glob("*.parquet"))
-            whole = self._results.with_suffix(".unfinished")
-            pl.scan_parquet(paths).sink_parquet(whole)
-            os.replace(whole, self._results)
+            whole = self.folder / "results.unfinished"
+            parts = [self._part(chunk) for chunk in self.grid.chunks]
+            pl.scan_parquet(parts, glob=False).sink_parquet(whole)
+            with whole.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(whole, self.folder / "results.parquet")
         shutil.rmtree(self._parts, ignore_errors=True)
+
+    def _part(self, chunk: Chunk) -> Path:
+        return self._parts / f"{chunk.number:06}.parquet"
+
+    def _holds(self, chunk: Chunk) -> bool:
+        """Whether the chunk's part is there, with the seeds that it should have."""
+        try:
+            seeds = pl.scan_parquet(self._part(chunk), glob=False).select("seed").collect()["seed"]
+        except (OSError, pl.exceptions.PolarsError):
+            return False
+        return seeds.to_list() == list(range(chunk.start, chunk.stop))
 
 
 def read_grid(folder: Path) -> Grid:
     """The grid of a sweep's folder. Raises `BadInput` where there is none."""
     try:
         return Grid.from_dict(json.loads((folder / "sweep.json").read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, BadInput):
-            raise
+    except (OSError, ValueError, TypeError):
         raise BadInput(
             f"{folder} must hold a sweep (a readable sweep.json), and does not"
         ) from None
 
 
 def read_results(folder: Path) -> pl.LazyFrame:
-    """The table of a finished sweep, to be collected. Raises `BadInput` where it is not there."""
-    if not (folder / "results.parquet").exists():
+    """The table of a finished sweep, to be collected.
+
+    Raises `BadInput` where it is not there, or does not hold a row for each training.
+    """
+    path, wanted = folder / "results.parquet", read_grid(folder).trainings
+    if not path.exists():
         raise BadInput(f"{folder} must hold a finished sweep: go on with it with --resume")
-    return pl.scan_parquet(folder / "results.parquet")
+    table = pl.scan_parquet(path, glob=False)
+    try:
+        rows = table.select("seed", "val_accuracies").select(pl.len()).collect().item()
+    except (OSError, pl.exceptions.PolarsError):
+        rows = "no readable ones"
+    if rows != wanted:
+        raise BadInput(
+            f"{path} must hold {wanted:,} trainings, but holds {rows}: remove it and train them "
+            "again with --resume"
+        )
+    return table

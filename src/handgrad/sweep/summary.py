@@ -54,31 +54,34 @@ def summarised(table: pl.LazyFrame) -> pl.DataFrame:
 def printed(grid: Grid, summary: pl.DataFrame) -> Table:
     """The summary as a person reads it."""
     compared = len(grid.vary) > 1
+    several = {name: len(getattr(grid, name)) > 1 for name in ("init", "hidden", "lr")}
+    fixed = {"init": grid.init[0], "hidden": f"h = {grid.hidden[0]}", "lr": f"lr {grid.lr[0]:g}"}
     made = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 0, 0, 1),
         title=f"{grid.trainings:,} trainings: {grid.seeds:,} seeds of each combination, "
-        f"{grid.epochs} epochs, {grid.dtype}",
+        + ", ".join([fixed[name] for name in several if not several[name]])
+        + f"\n{grid.epochs} epochs, {grid.dtype}",
         caption="accuracy and loss: held out, at the end, without the diverged (div.); "
         "≥ and <: the share with such an accuracy"
         + "; expl.: the accuracy's variance over that where all vary"
         * compared,
     )
-    titles = ["init", "h", "lr", "accuracy\n5, 50, 95 %", "loss\n5, 50, 95 %"]
+    titles = ["varies"] * compared + [{"hidden": "h"}.get(n, n) for n, s in several.items() if s]
+    titles += ["accuracy\n5, 50, 95 %", "loss\n5, 50, 95 %"]
     titles += [f"≥ {_short(SUCCESS, 2)}", f"< {_short(STUCK, 2)}", "dead\nunits", "div."]
-    for title in ["varies"] * compared + titles + ["expl."] * compared:
+    for title in titles + ["expl."] * compared:
         made.add_column(title, justify="right", no_wrap="5, 50" in title, overflow="fold")
     for row in summary.to_dicts():
-        quantiles = [
+        shown = {"init": row["init"], "hidden": str(row["hidden"]), "lr": f"{row['lr']:g}"}
+        cells = ["all" if row["varies"] == ALL else row["varies"]] * compared
+        cells += [shown[name] for name in several if several[name]]
+        cells += [
             " ".join(_short(row[f"{of}_{q}"]) for q in QUANTILES) for of in ("accuracy", "loss")
         ]
-        cells = [row["init"], str(row["hidden"]), f"{row['lr']:g}", *quantiles]
         cells += [_short(row["success"]), _short(row["stuck"]), _short(row["dead_units"], 2)]
-        cells += [str(row["diverged"])]
-        if compared:
-            varies = "all" if row["varies"] == ALL else row["varies"]
-            cells = [varies, *cells, _short(row["explains"], 2)]
+        cells += [str(row["diverged"]), *[_short(row["explains"], 2)] * compared]
         made.add_row(*cells)
     return made
 
@@ -91,13 +94,13 @@ def _short(value: float | None, digits: int = 3) -> str:
 def curves(table: pl.LazyFrame) -> pl.DataFrame:
     """For each combination and each look at the held-out samples, the accuracy's quantiles.
 
-    look: its number, from 0; q05, q25, median, q75, q95, over at most `ENOUGH` seeds, those that
-    diverged among them.
+    look: its number, from 0; q05, q25, median, q75, q95, over at most `ENOUGH` seeds, without those
+    that diverged.
     """
     wanted = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
     accuracy = pl.col("val_accuracies")
     return (
-        table.filter(pl.col("seed") < ENOUGH)
+        table.filter(pl.col("seed") < ENOUGH, ~pl.col("diverged"))
         .select(*KEYS, "val_accuracies")
         .with_columns(pl.int_ranges(accuracy.list.len()).alias("look"))
         .explode("val_accuracies", "look")
