@@ -58,6 +58,10 @@ class Slope:
         return self.tolerance - self.rounding > 0.05 * abs(self.value)
 
 
+Oracle = Callable[[str, Array, float], Slope | None]
+"""(name, direction, expected slope) → the slope; None where this oracle has none."""
+
+
 class Landscape:
     """The loss at `point` and near it. `evaluations` counts the calls of the loss.
 
@@ -83,7 +87,7 @@ class Landscape:
     ) -> None:
         self._loss, self.point, self._activations = loss, point, activations
         self._complex_loss, self._frozen, self._rounding = complex_loss, frozen, rounding
-        self._oracles: dict[str, Callable[[str, Array, float], Slope | None]] = {}
+        self._oracles: dict[str, Oracle] = {}
         self._vouched: dict[str, float] = {}
         self._straight: set[str] = set() if like is None else like._straight
         self._scales: dict[str, float] = {}
@@ -140,9 +144,8 @@ class Landscape:
         self._oracles[name] = self._difference
         if difference.vague or difference.on_kink:
             return difference
-        finer_ones: list[Callable[[str, Array, float], Slope | None]]
-        finer_ones = [self._complex_step, self._frozen_pattern]
-        for oracle in finer_ones:
+        oracles: tuple[Oracle, ...] = (self._complex_step, self._frozen_pattern)
+        for oracle in oracles:
             finer = oracle(name, direction, expected)
             if finer is not None and difference.allows(finer.value):
                 self._vouched[name], self._oracles[name] = difference.tolerance, oracle
