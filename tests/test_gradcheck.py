@@ -1,5 +1,6 @@
 """The gradient checker: right code passes, wrong code fails where it is wrong, and says so."""
 
+import itertools
 import math
 import random
 import re
@@ -17,6 +18,14 @@ from handgrad.gradcheck.landscape import Landscape, flat
 from handgrad.mistakes import CATALOGUE, backward
 
 Params = dict[str, np.ndarray]
+
+
+@pytest.fixture(autouse=True)
+def same_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same directions in every run; the benchmark draws fresh ones by the thousand."""
+    seeds = itertools.count()
+    for home in ("check", "modules"):
+        monkeypatch.setattr(f"handgrad.gradcheck.{home}.fresh_seed", lambda: next(seeds))
 
 
 class Network:
