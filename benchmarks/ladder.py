@@ -7,7 +7,6 @@ ours, no yield, no history. Run with `make bench`; nothing here is asserted.
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
@@ -15,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers import scikit_learn
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -101,23 +99,6 @@ def ordinary_module() -> None:
             optimizer.step()
 
 
-def scikit_learn() -> None:
-    model = MLPRegressor(
-        hidden_layer_sizes=(CONFIG.hidden,),
-        solver="sgd",
-        momentum=0,
-        alpha=0,
-        learning_rate_init=CONFIG.lr,
-        batch_size=CONFIG.batch_size,
-        max_iter=CONFIG.epochs,
-        tol=0,
-        n_iter_no_change=10**6,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(PROBLEM.x_train, PROBLEM.y_train[:, 0])
-
-
 def bare(stage: str) -> Callable[[], None]:
     """The stage's own `sgd`, driven by a loop that does nothing."""
     engine = load(stage)
@@ -175,7 +156,9 @@ def main() -> None:
     table.add_row("train(stage 1) / leanest loop", f"{found:.2f}", "≤ 1.50", f"{micro:.0f}")
     found, micro = ratio("module", ordinary_module, bare(STAGES[0]))
     table.add_row("ordinary nn.Module loop / stage 1", f"{found:.1f}", "≥ 15", f"{micro:.0f}")
-    found, micro = ratio("scikit-learn", scikit_learn, bare(STAGES[0]))
+    found, micro = ratio(
+        "scikit-learn", lambda: scikit_learn(PROBLEM, CONFIG.epochs), bare(STAGES[0])
+    )
     table.add_row("scikit-learn's MLPRegressor / stage 1", f"{found:.1f}", "≥ 5", f"{micro:.0f}")
 
     whole = Table("whole process", "seconds", "must be", title="Seconds")

@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -20,10 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers import scikit_learn
 from rich.console import Console
 from rich.table import Table
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
 
 from handgrad import Config, make_problem, train
 
@@ -118,20 +116,7 @@ def with_torch_loop() -> float:
 
 def with_scikit_learn() -> float:
     problem = make_problem(CONFIG)
-    model = MLPRegressor(
-        hidden_layer_sizes=(CONFIG.hidden,),
-        solver="sgd",
-        momentum=0,
-        alpha=0,
-        learning_rate_init=CONFIG.lr,
-        batch_size=CONFIG.batch_size,
-        max_iter=50,
-        tol=0,
-        n_iter_no_change=1000,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return rate(lambda: model.fit(problem.x_train, problem.y_train[:, 0]), 1, 50)
+    return rate(lambda: scikit_learn(problem, 50), 1, 50)
 
 
 def replicas(n: int) -> tuple[np.ndarray, ...]:

@@ -20,6 +20,7 @@ from handgrad.stages import STAGES, load
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from handgrad.training import Row, Run
 
@@ -415,8 +416,8 @@ def _listed(name: str, text: str, kind: Callable[[str], Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _trainings(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar with the rate and the time left, moved on by the number of trainings that are done."""
+def _bar(first: str, unit: str, last: str) -> Iterator["Progress"]:
+    """A bar on standard error, with these texts before it, after the count, and after the time."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -425,29 +426,37 @@ def _trainings(total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (
-        TextColumn("{task.description}"),
+    progress = Progress(
+        TextColumn(first),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("trainings, {task.fields[rate]} a second,"),
+        TextColumn(unit),
         TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn(last),
+        console=_console(stderr=True),
     )
-    progress = Progress(*columns, console=_console(stderr=True))
-    task = progress.add_task("compiling, once", total=total, rate="–")
-
-    def on_progress(done: int) -> None:
-        progress.start()  # only now: a message about bad input stands alone
-        progress.update(task, advance=done)
-        speed = progress.tasks[0].speed
-        if speed:
-            progress.update(task, description="training", rate=f"{speed:,.0f}")
-
     try:
-        yield on_progress
+        yield progress  # started with the first news: a message about bad input stands alone
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+@contextmanager
+def _trainings(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with the rate and the time left, moved on by the number of trainings that are done."""
+    unit = "trainings, {task.fields[rate]} a second,"
+    with _bar("{task.description}", unit, "left") as progress:
+        task = progress.add_task("compiling, once", total=total, rate="–")
+
+        def on_progress(done: int) -> None:
+            progress.start()
+            progress.update(task, advance=done)
+            speed = progress.tasks[0].speed
+            if speed:
+                progress.update(task, description="training", rate=f"{speed:,.0f}")
+
+        yield on_progress
 
 
 def _console(stderr: bool) -> "Console":
@@ -470,33 +479,14 @@ def _say_if_diverged(run: "Run", console: "Console") -> None:
 @contextmanager
 def _progress(epochs: int) -> Iterator[Callable[[str, int, "Row"], None]]:
     """A bar for each stage on standard error, moved on by calling what is yielded."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    last = "training loss {task.fields[loss]:.4g}"
+    with _bar("{task.description:<20}", "epochs", last) as progress:
+        tasks = {}
 
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs"),
-        TimeRemainingColumn(),
-        TextColumn("training loss {task.fields[loss]:.4g}"),
-    )
-    progress = Progress(*columns, console=_console(stderr=True))
-    tasks = {}
+        def on_epoch(stage: str, epoch: int, row: "Row") -> None:
+            progress.start()
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=epochs, loss=row[1])
+            progress.update(tasks[stage], completed=epoch, loss=row[1])
 
-    def on_epoch(stage: str, epoch: int, row: "Row") -> None:
-        progress.start()  # only now: a message about bad input stands alone
-        if stage not in tasks:
-            tasks[stage] = progress.add_task(stage, total=epochs, loss=row[1])
-        progress.update(tasks[stage], completed=epoch, loss=row[1])
-
-    try:
         yield on_epoch
-    finally:
-        if tasks:
-            progress.stop()

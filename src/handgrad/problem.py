@@ -91,10 +91,7 @@ class Config:
         _ = self.sd  # raises if init is none
 
     def _need_integer(self, name: str, at_least: int) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
-            raise BadInput(f"{name} must be a whole number of at least {at_least}, got {value!r}")
-        object.__setattr__(self, name, int(value))
+        object.__setattr__(self, name, whole_number(name, getattr(self, name), at_least))
 
     @property
     def sd(self) -> float | None:
@@ -132,8 +129,7 @@ class Config:
 
     def short_hash(self) -> str:
         """Eight hexadecimal digits that name this configuration in a folder's name."""
-        text = json.dumps(self.as_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return short_hash(self.as_dict())
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,6 +236,19 @@ def batch_order(stream: np.random.SeedSequence, n: int, epochs: int) -> Array:
 def parameter_shapes(hidden: int) -> tuple[tuple[int, ...], ...]:
     """The shapes of W1, b1, W2 and b2 for `hidden` units."""
     return (hidden, 2), (hidden,), (1, hidden), (1,)
+
+
+def whole_number(name: str, value: object, at_least: int) -> int:
+    """The value as an int. Raises `BadInput` unless it is a whole number of at least `at_least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
+        raise BadInput(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+    return int(value)
+
+
+def short_hash(fields: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits of plain values, to tell folders apart."""
+    text = json.dumps(fields, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _is_number(value: object) -> bool:

@@ -54,10 +54,12 @@ def _train(cell: Cell, seeds: Array, looked_at: tuple[int, ...]) -> tuple[Array,
     ours = _drawn(own["data"], TRAIN, config.n_train, config.dtype)
     X, X_val = _by_lane(ours), _by_lane(_drawn(own["data"], VAL, config.n_val, config.dtype))
     P = _initial(own["init"], config)
-    order, streams = _held_order(config), np.zeros((LANES, 6), np.uint64)
     if len(own["order"]) == LANES:
         order = np.empty((config.epochs, 0), np.int64)
         streams = states(own["order"], _keys(ORDER))
+    else:
+        order = _order(config.seed, config.n_train, config.epochs)
+        streams = np.zeros((LANES, 6), np.uint64)
     marks = np.zeros(config.epochs + 1, np.bool_)
     marks[list(looked_at)] = True
     right = np.zeros((len(looked_at), LANES), np.int64)
@@ -124,10 +126,6 @@ def _initial(seeds: Array, config: Config) -> Array:
     with np.errstate(over="ignore"):  # what float32 cannot hold has diverged
         P = np.stack(columns, axis=1).astype(config.dtype)  # (4h + 1, 1 or LANES)
     return np.broadcast_to(P, (len(P), LANES)).copy().ravel()
-
-
-def _held_order(config: Config) -> Array:
-    return _order(config.seed, config.n_train, config.epochs)
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from handgrad.sweep.engine import SUCCESS
@@ -59,16 +60,9 @@ def success(grid: Grid, summary: pl.DataFrame) -> Figure:
     """A map for each initialisation and group: the share of successes over width and rate."""
     all_sheets = [(varies, init) for varies in grid.vary for init in grid.init]
     sheets = all_sheets[:MOST]
-    columns = min(len(sheets), 3)
-    rows = -(-len(sheets) // columns)
-    size = (
-        2.2 + columns * (1.6 + 0.7 * len(grid.lr)),
-        1.6 + rows * (1.2 + 0.45 * len(grid.hidden)),
-    )
-    figure = Figure(figsize=(max(size[0], 6), size[1]), layout="constrained")
-    for axes, (varies, init) in zip(
-        figure.subplots(rows, columns, squeeze=False).flat, sheets, strict=False
-    ):
+    width, height = 1.6 + 0.7 * len(grid.lr), 1.2 + 0.45 * len(grid.hidden)
+    figure, panels = _panels(len(sheets), 3, (2.2, width), (1.6, height), least=6, share=False)
+    for axes, (varies, init) in zip(panels, sheets, strict=True):
         here = summary.filter(varies=varies, init=init)
         share = here["success"].to_numpy().reshape(len(grid.hidden), len(grid.lr))
         axes.imshow(share, cmap="Greys_r", vmin=0, vmax=1, aspect="auto")
@@ -78,8 +72,6 @@ def success(grid: Grid, summary: pl.DataFrame) -> Figure:
         axes.set_xticks(range(len(grid.lr)), [f"{lr:g}" for lr in grid.lr])
         axes.set_yticks(range(len(grid.hidden)), list(map(str, grid.hidden)))
         axes.set(xlabel="learning rate", ylabel="hidden units h", title=_group(varies, init))
-    for axes in figure.axes[len(sheets) :]:
-        axes.set_axis_off()
     figure.suptitle(
         _title(f"Share of trainings that reach {SUCCESS}", grid, len(all_sheets))
         + "\nThe brighter a square, the larger the share"
@@ -90,11 +82,8 @@ def success(grid: Grid, summary: pl.DataFrame) -> Figure:
 def epochs(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
     """A panel for each combination: the held-out accuracy's quantiles after each epoch."""
     cells, found = _cells(grid), curves(table)
-    columns = min(len(cells), 4)
-    rows = -(-len(cells) // columns)
-    figure = Figure(figsize=(max(2.6 + 2.6 * columns, 8), 1.3 + 2.0 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes, (label, key) in zip(panels.flat, cells, strict=False):
+    figure, panels = _panels(len(cells), 4, (2.6, 2.6), (1.3, 2.0), least=8, share=True)
+    for axes, (label, key) in zip(panels, cells, strict=True):
         q = found.filter(**key).sort("look")
         if len(q):  # not all have diverged
             axes.fill_between(grid.looked_at, q["q05"], q["q95"], color="0.85")
@@ -102,8 +91,6 @@ def epochs(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
             axes.plot(grid.looked_at, q["median"], color="black")
         axes.axhline(SUCCESS, color="black", linewidth=0.8, linestyle=":")
         axes.set_title(label, fontsize=8)
-    for axes in panels.flat[len(cells) :]:
-        axes.set_axis_off()
     figure.supxlabel("epoch")
     figure.supylabel("held-out accuracy")
     figure.suptitle(
@@ -117,11 +104,8 @@ def luck(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
     """A panel for each combination: the accuracy's distribution for each group of streams."""
     all_sheets = [(h, lr, init) for init in grid.init for h in grid.hidden for lr in grid.lr]
     sheets = all_sheets[:MOST]
-    columns = min(len(sheets), 3)
-    rows = -(-len(sheets) // columns)
-    figure = Figure(figsize=(max(2 + 3.2 * columns, 8), 1.5 + 2.4 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes, (h, lr, init) in zip(panels.flat, sheets, strict=False):
+    figure, panels = _panels(len(sheets), 3, (2.0, 3.2), (1.5, 2.4), least=8, share=True)
+    for axes, (h, lr, init) in zip(panels, sheets, strict=True):
         for varies in grid.vary:
             key = {"varies": varies, "init": init, "hidden": h, "lr": lr}
             accuracy = np.sort(_accuracies(table, key))
@@ -133,8 +117,6 @@ def luck(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
             axes.step(accuracy, share, STYLES.get(varies, "-"), color="black", lw=1.2, label=name)
         axes.set_title(f"h = {h}, rate {lr:g}, {init}", fontsize=9)
         axes.legend(fontsize=7, loc="upper left")
-    for axes in panels.flat[len(sheets) :]:
-        axes.set_axis_off()
     figure.supxlabel("held-out accuracy at the end")
     figure.supylabel("share of trainings at or below it")
     figure.suptitle(
@@ -142,6 +124,30 @@ def luck(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
         + f"\nThe flatter a line, the more its streams decide; the others stay at seed {grid.seed}"
     )
     return figure
+
+
+def _panels(
+    count: int,
+    most: int,
+    width: tuple[float, float],
+    height: tuple[float, float],
+    *,
+    least: float,
+    share: bool,
+) -> tuple[Figure, list[Axes]]:
+    """A sheet of panels, at most `most` in a row.
+
+    width, height: inches of the margins, then of a panel; least: of the sheet's width; share:
+    whether the panels have one scale.
+    """
+    columns = min(count, most)
+    rows = -(-count // columns)
+    size = (max(width[0] + width[1] * columns, least), height[0] + height[1] * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).flat)
+    for unused in panels[count:]:
+        unused.set_axis_off()
+    return figure, panels[:count]
 
 
 def _cells(grid: Grid) -> list[tuple[str, dict[str, Any]]]:

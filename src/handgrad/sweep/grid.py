@@ -1,24 +1,20 @@
 """What is to be trained: every combination of a grid, for every seed."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from itertools import product
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from handgrad.problem import BadInput, Config
+from handgrad.problem import BadInput, Config, short_hash, whole_number
 
 SOURCES = ("data", "init", "order")
 """The three sources of luck; each has a stream of its own."""
 
 CHUNK = 512
 """Trainings that are done, and written, together: a fraction of a second's work."""
-
 
 MOST = 100_000_000
 """Trainings in one sweep: a day's work for two cores."""
@@ -80,10 +76,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         for name, least in (("seeds", 1), ("every", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                raise BadInput(f"{name} must be a whole number of at least {least}, got {value!r}")
-            object.__setattr__(self, name, int(value))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
         if self.seed >= 2**64:
             raise BadInput(f"seed must be below 2⁶⁴, got {self.seed}")
         for name in ("hidden", "lr", "init", "vary"):
@@ -168,8 +161,7 @@ class Grid:
 
     def short_hash(self) -> str:
         """Eight hexadecimal digits that name this grid in a folder's name."""
-        text = json.dumps(self.as_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return short_hash(self.as_dict())
 
 
 def _groups(vary: tuple[str, ...]) -> Iterator[str]:

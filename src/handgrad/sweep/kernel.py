@@ -50,10 +50,10 @@ def train(
 ) -> None:
     """Train LANES replicas; P is left at the last epoch's.
 
-    order (epochs, n) int16 or more: the rows' order for all replicas; or (epochs, 0): each has its
-    own, from streams (LANES, 6), see `streams.shuffled`. marks (epochs + 1,) bool: after which
-    epochs to look at the held-out samples X_val; right, losses (number of marks, LANES): how many
-    are classified as they should be, and the mean loss.
+    order (epochs, n) int64: the rows' order for all replicas; or (epochs, 0): each has its own,
+    from streams (LANES, 6), see `streams.shuffled`, and X is gathered from samples (LANES, n, 3).
+    marks (epochs + 1,) bool: after which epochs to look at the held-out samples X_val; right,
+    losses (number of marks, LANES): how many are classified as they should be, and the mean loss.
     """
     n = len(X) // (3 * LANES)
     G, F = np.empty_like(P), np.empty(UNROLLED * LANES, P.dtype)
