@@ -22,7 +22,8 @@ from handgrad import (
     verify,
 )
 from handgrad.mistakes import CATALOGUE
-from handgrad.parity import RUN_LIMIT, run_bound
+from handgrad.parity import run_bound
+from handgrad.rounding import RUN_LIMIT
 from handgrad.stages import REFERENCE
 
 SMALL = Config(hidden=3, epochs=2, batch_size=8, n_train=42, n_val=8)

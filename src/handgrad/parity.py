@@ -1,16 +1,19 @@
 """Do two engines agree? At single points, and along a whole run.
 
-Two right engines differ by rounding alone, so every bound here is made from the arithmetic:
-`point_bounds` for values and gradients, `run_bound` for the parameters of a training.
+Two right engines differ by rounding alone, so every bound here is made from the arithmetic, see
+`handgrad.rounding`: `point_bounds` for values and gradients, `run_bound` for the parameters of a
+training.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from handgrad import rounding
 from handgrad.problem import Array, BadInput, Parameters, Problem
+from handgrad.rounding import RUN_FLOOR, RUN_LIMIT
 from handgrad.stages import REFERENCE, Stage, load
 from handgrad.training import Run, train
 
@@ -19,10 +22,6 @@ GRADIENTS = ("dW1", "db1", "dW2", "db2")
 
 POINT_FLOOR = {"float64": 2e-14, "float32": 2e-14 * 2.0**29}
 """The least bound on values and gradients; float32 has 29 bits fewer than float64."""
-
-RUN_FLOOR = {"float64": 1e-12, "float32": 1e-5}
-RUN_LIMIT = {"float64": 1e-9, "float32": 1e-3}
-"""The least bound on a run, and the largest at which "equal" still means something."""
 
 
 class Point(NamedTuple):
@@ -70,55 +69,26 @@ def values(stage: Stage, point: Point, device: str = "cpu") -> dict[str, Array]:
 def point_bounds(point: Point) -> dict[str, float]:
     """How far rounding may carry two right engines apart at this point, by quantity.
 
-    The larger of `POINT_FLOOR` and (4 + n / 4) u S. S is the sum of the magnitudes that were added
-    up: the same network with every number replaced by its absolute value. n additions lead from x
-    to the quantity, each with a rounding error of up to u = ε/2 (Higham 2002, Accuracy and
-    Stability of Numerical Algorithms, 4.2). The libraries add in interleaved chains: in 3,000
-    random networks of all sizes n / 6 was seen, where all samples are alike, the worst case.
+    The larger of `POINT_FLOOR` and `rounding.point_bounds`.
     """
-    x, y, params = point
-    u = float(np.finfo(x.dtype).eps) / 2
-    magnitudes = Point(abs(x), -abs(y), Parameters(*map(abs, params)))  # f − (−|y|) = f + |y|
-    sums = values(load(REFERENCE), magnitudes)
-    to_a1, to_f = 3, 3 + len(params.b1) + 1
-    additions = {"a1": to_a1, "h1": to_a1, "f": to_f}
-    floor = POINT_FLOOR[x.dtype.name]
-    return {
-        name: max(floor, (4 + additions.get(name, to_f + len(x)) / 4) * u * float(S.max()))
-        for name, S in sums.items()
-    }
+    floor = POINT_FLOOR[point.x.dtype.name]
+    bounds = rounding.point_bounds(point.x, point.y, *point.params)
+    return {name: max(floor, bounds[name]) for name in (*FORWARD, *GRADIENTS)}
 
 
 def run_bound(problem: Problem, run: Run | None = None) -> float:
-    """How far rounding may carry two right engines apart along the run.
+    """How far rounding may carry two right engines apart along the run: `rounding.run_bound`.
 
-    The larger of `RUN_FLOOR`, for parameters up to 4 and in proportion beyond, and 50 times how far
-    stage 1 moves from itself in two experiments: when it adds up the samples of every batch, and
-    its hidden units, in the reverse order; and when its initial parameters become the next number.
     run: stage 1's recorded run of the problem, made here when left out.
     """
+    p, c = problem, problem.config
+    if c.epochs == 0:
+        return RUN_FLOOR[c.dtype]
     run = run or train(problem, record=True)
-    nudged = Parameters(*(np.nextafter(p, np.inf, dtype=p.dtype) for p in problem.params))
-    others = [train(p, record=True) for p in (_backwards(problem), replace(problem, params=nudged))]
-    if any(r.diverged_at is not None for r in (run, *others)):
+    if run.diverged_at is not None:
         return math.inf
-    base, turned, moved = (_recorded(r) for r in (run, *others))
-    columns = np.arange(4 * problem.config.hidden + 1)
-    turned = turned[:, np.concatenate([p.ravel() for p in _reverse_units(_split(columns))])]
-    floor = RUN_FLOOR[problem.config.dtype] * max(1.0, float(abs(base).max()) / 4)
-    noise = float(abs(base - moved).max())
-    # In one step rounding does not go far: a stage 1 that does depends on the order by mistake.
-    if float(abs(base - turned)[:2].max()) <= floor:
-        noise = max(noise, float(abs(base - turned).max()))
-    return max(floor, 50 * noise)
-
-
-def _backwards(problem: Problem) -> Problem:
-    """The same sums in the reverse order: each batch's samples, and the hidden units."""
-    order, size = problem.order.copy(), problem.config.batch_size
-    for i in range(0, problem.config.n_train, size):
-        order[:, i : i + size] = problem.order[:, i : i + size][:, ::-1]
-    return replace(problem, params=_reverse_units(problem.params), order=order)
+    given = p.params, p.x_train, p.y_train, p.order, c.batch_size, c.lr
+    return rounding.run_bound(load(REFERENCE).sgd, *given, _split(_recorded(run)[1:]))
 
 
 def _recorded(run: Run) -> Array:
@@ -201,13 +171,10 @@ def locate(column: int, hidden: int) -> tuple[str, tuple[int, ...]]:
 
 
 def _split(flat: Array) -> Parameters:
-    h = len(flat) // 4
-    W1, b1, W2, b2 = np.split(flat, [2 * h, 3 * h, 4 * h])
-    return Parameters(W1.reshape(h, 2), b1, W2.reshape(1, h), b2)
-
-
-def _reverse_units(p: Parameters) -> Parameters:
-    return Parameters(p.W1[::-1], p.b1[::-1], p.W2[:, ::-1], p.b2)
+    """The parameters (…, 4h + 1) in a row, as four arrays with the same leading axes."""
+    h, ahead = flat.shape[-1] // 4, flat.shape[:-1]
+    W1, b1, W2, b2 = np.split(flat, [2 * h, 3 * h, 4 * h], axis=-1)
+    return Parameters(W1.reshape(*ahead, h, 2), b1, W2.reshape(*ahead, 1, h), b2)
 
 
 def _epoch(step: int, problem: Problem) -> int:

@@ -20,7 +20,6 @@ from handgrad.parity import (
     FORWARD,
     GRADIENTS,
     POINT_FLOOR,
-    RUN_LIMIT,
     Point,
     agreement,
     point_bounds,
@@ -29,6 +28,7 @@ from handgrad.parity import (
     values,
 )
 from handgrad.problem import Array, BadInput, Parameters, Problem
+from handgrad.rounding import RUN_LIMIT
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
 from handgrad.training import Row, Run, train
 
