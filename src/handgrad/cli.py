@@ -3,6 +3,7 @@
 What a command needs is imported when it runs, so that `--help` answers at once.
 """
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,10 +46,10 @@ CONFIG_HELP = {
     "init_seed": "A seed for the initial weights alone.",
     "order_seed": "A seed for the batch order alone.",
 }
-Device = Annotated[str, typer.Option(help="Where PyTorch's tensors live: cpu, cuda, …")]
+Device = Annotated[str, typer.Option(help="Device for PyTorch's tensors: cpu, cuda, …")]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object; all else goes to standard error."),
+    typer.Option("--json", help="Print one JSON object. Everything else goes to standard error."),
 ]
 
 
@@ -149,12 +150,14 @@ def train(
     *,
     device: Device = "cpu",
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File to write as the training goes on.")
+        Path | None, typer.Option(help="File to keep the state in during the training.")
     ] = None,
-    every: Annotated[int, typer.Option(help="Epochs between two checkpoints.")] = 10,
+    every: Annotated[int, typer.Option(help="Write the checkpoint every this many epochs.")] = 10,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint to go on from, made by any stage; it brings its options."),
+        typer.Option(
+            help="Continue from this checkpoint. Any stage may have made it. Its options are used."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -220,11 +223,17 @@ def train(
 @app.command()
 def check(
     target: Annotated[
-        str, typer.Argument(metavar="FILE.py[:NAME]", help="What to check, see above.")
+        str,
+        typer.Argument(
+            metavar="FILE.py[:NAME]", help="The file, and optionally what in it to check."
+        ),
     ],
     points: Annotated[int, typer.Option(help="Points to check at.", min=1)] = 3,
     seed: Annotated[
-        int | None, typer.Option(help="Of the random directions; drawn afresh if left out.", min=0)
+        int | None,
+        typer.Option(
+            help="Seed for the random directions. Default: a new one, shown in the report.", min=0
+        ),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -270,40 +279,39 @@ def sweep(
     vary: Annotated[
         list[str] | None,
         typer.Option(
-            help="What each training has of its own: all (the default), or some of data, init, "
-            "order, joined by commas. Given several times, the groups are compared; each: data, "
-            "init, order and all."
+            help="What changes from one training to the next: all (default), or a comma list of "
+            "data, init, order. Repeat to compare settings; `each` compares data, init, order and "
+            "all."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the streams that do not vary.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed for whatever --vary keeps fixed.")] = 42,
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Samples in a batch.")] = 32,
     n_train: Annotated[int, typer.Option(help="Training samples.")] = 500,
     n_val: Annotated[int, typer.Option(help="Held-out samples.")] = 500,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     every: Annotated[
-        int, typer.Option(help="Epochs between two looks at the held-out samples; 0: only the end.")
+        int,
+        typer.Option(help="Measure held-out accuracy every this many epochs. 0: only at the end."),
     ] = 10,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default sweeps/HASH.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the sweep in the folder.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the sweep in --out.")] = False,
     drawn_from: Annotated[
         Path | None,
-        typer.Option("--from", help="Draw a finished sweep's table and figures, without training."),
+        typer.Option("--from", help="Print and draw a finished sweep again, without training."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="local, or dask with --address.")] = "local",
+    backend: Annotated[str, typer.Option(help="local, or dask (needs --address).")] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of a Dask scheduler, such as tcp://127.0.0.1:8786.")
+        str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://127.0.0.1:8786.")
     ] = None,
     as_json: Json = False,
 ) -> int:
     """Train every combination for every seed, thousands a second: how often does it work?
 
-    Writes results.parquet, one row a training, and figures as PNG and SVG. Killed at any instant,
-    --resume ends with the same table.
+    Writes results.parquet, one row a training, and figures as PNG and SVG. If it is interrupted,
+    --resume continues and gives the same table.
     """
     from handgrad import report
     from handgrad.figures import image
@@ -367,12 +375,12 @@ def sweep(
 def notebooks(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy them into.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite notebooks that have been changed.")
+        bool, typer.Option("--force", help="Overwrite files that you have changed.")
     ] = False,
 ) -> int:
-    """Copy the four notebooks into a folder of yours.
+    """Copy the four notebooks and a guide for teachers into a folder of yours.
 
-    They need numpy, matplotlib, torch and Jupyter, and no handgrad.
+    The notebooks need numpy, matplotlib, torch and Jupyter, and no handgrad.
     """
     from handgrad.notebooks import copy_notebooks
 
@@ -416,6 +424,35 @@ def _listed(name: str, text: str, kind: Callable[[str], Any]) -> Iterator[Any]:
 
 
 @contextmanager
+def _ctrl_c() -> Iterator[Callable[[], None]]:
+    """Ctrl-C that cannot be lost; yields a look for one, which raises `KeyboardInterrupt`.
+
+    Python drops an exception that is raised in a finalizer or in a weak reference's callback, and
+    an import runs thousands of those: the work would go on as if nobody had pressed a key.
+    """
+    pressed = False
+
+    def press(*_: object) -> NoReturn:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def look() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    # Only Python's own handler is replaced: a job in the background is meant to ignore the key.
+    mine = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        if mine:
+            signal.signal(signal.SIGINT, press)
+        yield look
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
 def _bar(first: str, unit: str, last: str) -> Iterator["Progress"]:
     """A bar on standard error, with these texts before it, after the count, and after the time."""
     from rich.progress import (
@@ -446,10 +483,11 @@ def _bar(first: str, unit: str, last: str) -> Iterator["Progress"]:
 def _trainings(total: int) -> Iterator[Callable[[int], None]]:
     """A bar with the rate and the time left, moved on by the number of trainings that are done."""
     unit = "trainings, {task.fields[rate]} a second,"
-    with _bar("{task.description}", unit, "left") as progress:
+    with _ctrl_c() as look, _bar("{task.description}", unit, "left") as progress:
         task = progress.add_task("compiling, once", total=total, rate="–")
 
         def on_progress(done: int) -> None:
+            look()
             progress.start()
             progress.update(task, advance=done)
             speed = progress.tasks[0].speed
@@ -480,10 +518,11 @@ def _say_if_diverged(run: "Run", console: "Console") -> None:
 def _progress(epochs: int) -> Iterator[Callable[[str, int, "Row"], None]]:
     """A bar for each stage on standard error, moved on by calling what is yielded."""
     last = "training loss {task.fields[loss]:.4g}"
-    with _bar("{task.description:<20}", "epochs", last) as progress:
+    with _ctrl_c() as look, _bar("{task.description:<20}", "epochs", last) as progress:
         tasks = {}
 
         def on_epoch(stage: str, epoch: int, row: "Row") -> None:
+            look()
             progress.start()
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=epochs, loss=row[1])

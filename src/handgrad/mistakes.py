@@ -2,7 +2,8 @@
 
 The backward pass is written for a stack of affine layers with ReLU between them and the loss
 L = mean of ½ (f − y)²; the ladder's network is the stack of two. `RIGHT` holds its lines, one a
-link of the chain rule; a `Mistake` replaces one of them. Nobody keeps a second list.
+link of the chain rule; a `Mistake` replaces one of them. This is the only list; everything else
+reads it.
 
 The names that a line may use, at layer k (counted from the input, rows are samples):
 
