@@ -2,31 +2,52 @@
 # # 1 · NumPy by hand
 #
 # **Backpropagation you can prove.** Four notebooks take one tiny network from gradients derived by
-# hand to `nn.Module`, and show that every step equals the one before it, number by number. This is
-# the first, and the other three are held to it.
+# hand to `nn.Module`. They show that every step equals the one before it, number by number. This is
+# the first. The other three are compared with it.
 #
-# New here: everything. You need the chain rule, matrices, and a little NumPy. Reading takes half an
-# hour, running a few seconds. Every equality is checked by a cell that **raises** if it fails.
+# **After this notebook you can**
 #
-# The first cell has three helpers. Read `check`: it prints the largest difference beside the bound
-# that is allowed, or raises and says which entry is wrong.
+# - derive every gradient of a network with one hidden layer, entry by entry and as matrices;
+# - find a transpose or a sum over the batch again, from the shapes alone;
+# - check a gradient with differences, and say how large an error rounding may cause;
+# - tell a wrong gradient from training that got stuck.
+#
+# **Time**, if all of this is new, in minutes: *The problem* 5 · *Gradients on paper* 15 ·
+# *The network* 5 · *The forward pass* 5 · *How far to trust a difference* 10 ·
+# *The backward pass, link by link* 15 · *The batch* 10 · *The gradient check* 10 · *Training* 5 ·
+# *A wrong backward pass that still trains* 5. It runs in a few seconds.
+#
+# **Two kinds of lines are printed.** A *proof* (`… ≤ …`) holds in every run, whatever you change; its
+# cell raises an error if it fails. An *outcome* (`…: yes`) may or may not happen; if it does not, the
+# notebook says why it can, and goes on.
+#
+# <details><summary>What you need to know: three questions, with answers</summary>
+#
+# 1. What is the derivative of ½ (3p − 1)² at p = 1? *3 · (3 · 1 − 1) = 6: the outer derivative times
+#    the inner one.*
+# 2. Which shape has A @ B, if A is (4, 2) and B is (2, 3)? *(4, 3): the inner 2 is summed over.*
+# 3. Which shape has `np.ones((5, 1)) - np.ones(5)`? *(5, 5): NumPy repeats both. This trap comes back
+#    below.*
+#
+# If one of them is new to you, read about it first: the derivative of a composed function, the matrix
+# product, NumPy's broadcasting.
+# </details>
 
 # %%
-from collections.abc import Iterator, Sequence
+import matplotlib.pyplot as plt
+import numpy as np
+
+# %% folded="The versions, and the names that type hints use" tags=["volatile"]
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import matplotlib
-import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# include lesson: require, check
+# include lesson: require
 
-# include figures: caption
-
-# %% tags=["volatile"]
 require(np, "2.0")
 require(matplotlib, "3.9")
 
@@ -34,58 +55,177 @@ require(matplotlib, "3.9")
 # ## The problem
 #
 # Points $x = (x_1, x_2)$ lie uniformly in the square $[-1, 1]^2$. The target is $y = 1$ where
-# $x_1 x_2 < 0$, else $0$: XOR of the two signs. No straight line separates the classes.
+# $x_1 x_2 < 0$, else $0$. This is XOR of the two signs.
 #
-# What chance decides comes from three independent streams, all spawned from one seed: the data, the
-# initial parameters, the order of the batches. Training draws no other random number, so all four
-# notebooks train on the very same problem. (Some checks draw test points of their own.)
+# Chance decides three things: the data, the initial parameters and the order of the batches. Each has
+# a random stream of its own, and one seed gives all three. Training draws no other random number, so
+# all four notebooks train on the same problem. (Some checks draw test points of their own.)
 
 # %%
 # include problem: Array, samples, initial_parameters, batch_order
 
 # %%
 SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR = 42, 8, 200, 32, 0.1
+DTYPE = np.float64  # or np.float32
 
 data, init, shuffles = np.random.SeedSequence(SEED).spawn(3)
 train, held_out = data.spawn(2)
-x_train, y_train = samples(train, 500)  # (500, 2), (500, 1)
-x_val, y_val = samples(held_out, 500)  # (500, 2), (500, 1)
-params = initial_parameters(init, HIDDEN)
-order = batch_order(shuffles, 500, EPOCHS)  # (200, 500)
+x_train, y_train = (a.astype(DTYPE) for a in samples(train, 500))  # (500, 2), (500, 1)
+x_val, y_val = (a.astype(DTYPE) for a in samples(held_out, 500))  # (500, 2), (500, 1)
+params = [p.astype(DTYPE) for p in initial_parameters(init, HIDDEN)]
+order = batch_order(shuffles, 500, EPOCHS)  # (EPOCHS, 500)
 print("training samples", x_train.shape, "held-out samples", x_val.shape)
 
+# %% [markdown]
+# ### Why a hidden layer
+#
+# A linear model predicts $f = w_1 x_1 + w_2 x_2 + b$. Its classes lie on the two sides of a straight
+# line, and here no line separates them: the best linear model answers about ½ everywhere. Two linear
+# layers on top of each other are still one linear model. A **ReLU** between them changes that: it
+# bends each hidden unit along a line, and from bent planes a network can build a saddle.
+
+# %% folded="caption: a line under a figure that says what to see"
+# include figures: caption
+
 # %%
+ones = np.ones((len(x_train), 1))
+linear = np.linalg.lstsq(np.hstack([x_train, ones]), y_train)[0]  # w1, w2, b
+f_linear = np.hstack([x_train, ones]) @ linear
+print(f"the best linear model: f between {f_linear.min():.2f} and {f_linear.max():.2f}")
+print(f"its accuracy: {((f_linear >= 0.5) == (y_train == 1)).mean():.3f}")
+
 figure, axes = plt.subplots(figsize=(4.5, 4.5))
 for label, marker in ((0, "o"), (1, "^")):
     where = y_train[:, 0] == label
     axes.scatter(x_train[where, 0], x_train[where, 1], s=14, marker=marker, label=f"y = {label}")
 axes.axhline(0, color="black", linewidth=0.5)
 axes.axvline(0, color="black", linewidth=0.5)
-axes.set(xlabel="x₁", ylabel="x₂", aspect="equal", title="500 training samples")
-axes.legend(loc="upper right")
+axes.set(xlabel="x₁", ylabel="x₂", ylim=(-1.05, 1.3), aspect="equal", title="500 training samples")
+axes.legend(loc="upper center", ncols=2)
 caption(figure, "Each class fills two opposite quadrants: no line separates them.")
 plt.show()
 
 # %% [markdown]
 # ### Why squared loss, and why the threshold ½
 #
-# Suppose the network could only answer one number $c$ for a group of samples. The mean of
-# $\tfrac12 (c - y)^2$ is smallest at $c$ = the mean of the targets, and with targets 0 and 1 that is
-# the share of ones. So with squared loss $f$ estimates the probability of class 1. (It is only an
-# estimate: nothing keeps it inside $[0, 1]$.) The class to predict is the one that is wrong less
-# often: 1 exactly when ones are the majority, $f \ge \tfrac12$. Tried on the first 100 targets:
+# The loss of one sample is $L = \tfrac12 (f - y)^2$. Suppose the network could only answer one number
+# $c$ for a group of $n$ samples. The mean loss is $\frac1n \sum_i \tfrac12 (c - y_i)^2$. Its derivative
+# in $c$ is
+#
+# $$\frac1n \sum_i (c - y_i) = c - \bar y,$$
+#
+# which is 0 at $c = \bar y$, the mean of the targets. With targets 0 and 1 that is the **share of
+# ones**. So a network with squared loss learns to answer the probability of class 1. (It is only an
+# estimate: nothing keeps it inside $[0, 1]$.)
+#
+# Which class should it then predict? If the share of ones is at least ½, calling all of the group 1
+# is wrong for at most half of it; calling all of it 0 is wrong for the others. So predict 1 where
+# $f \ge \tfrac12$. Tried on the first 100 targets:
+
+# %% folded="check: print a difference beside its bound, or raise"
+# include lesson: check
 
 # %%
 group = y_train[:100]
-candidates = np.linspace(0, 1, 1001)
-mean_loss = [0.5 * ((c - group) ** 2).mean() for c in candidates]
-best = candidates[np.argmin(mean_loss)]
-print("share of ones", group.mean(), "best constant answer", best)
-check("best constant against share of ones", best, group.mean(), 0.5e-3)  # half a grid step
-wrong_as_1, wrong_as_0 = int((group == 0).sum()), int((group == 1).sum())
-print("wrong if all are called 1:", wrong_as_1, " if all are called 0:", wrong_as_0)
-if (best >= 0.5) != (wrong_as_1 <= wrong_as_0):
-    raise AssertionError("the threshold ½ must pick the class that is wrong less often")
+candidates = np.linspace(0, 1, 101)
+best = candidates[np.argmin([(0.5 * (c - group) ** 2).mean() for c in candidates])]
+check("best constant answer against the share of ones", best, group.mean(), 0.005)  # half a grid step
+print("wrong if all are called 1:", int((group == 0).sum()), " if all are called 0:", int((group == 1).sum()))
+print("the threshold ½ calls them all", int(best >= 0.5))
+
+# %% [markdown]
+# ## Gradients on paper
+#
+# ### What a gradient is, and why the update has a minus
+#
+# Change one parameter $p$ by a small step $s$. Then the loss changes by about $s$ times a number, the
+# **derivative** $\partial L / \partial p$:
+#
+# $$L(p + s) \approx L(p) + s \, \frac{\partial L}{\partial p}$$
+#
+# If the derivative is positive, a larger $p$ makes the loss larger. So to make it smaller, move the
+# other way: $p \leftarrow p - \eta \, \frac{\partial L}{\partial p}$, with a small **learning rate**
+# $\eta$. The **gradient** is the list of these derivatives, one for each parameter. We write `dp` for
+# $\partial L / \partial p$.
+#
+# ### The chain rule
+#
+# If $L$ depends on $v$, and $v$ on $u$, then
+# $\frac{\partial L}{\partial u} = \frac{\partial L}{\partial v} \cdot \frac{\partial v}{\partial u}$:
+# the derivative that arrives from above, times the **local derivative**. If $u$ is used in several
+# places, what comes back from each of them is added up. This network needs only four local rules:
+#
+# | link | forward | what it does to a gradient |
+# |---|---|---|
+# | a sum | z = u + v | passes it on: du = dz, dv = dz |
+# | a product | z = u · v | multiplies it by the *other* factor: du = dz · v, dv = dz · u |
+# | a ReLU | z = max(u, 0) | lets it through where u > 0, stops it elsewhere |
+# | half a square | L = ½ (f − y)² | starts it: df = f − y, for the square's 2 cancels the ½ |
+#
+# ### One unit, one sample
+#
+# Take pencil and paper. The sample is $x = (\tfrac12, -1)$ with $y = 1$. One hidden unit has the weights
+# $W_1 = (2, \tfrac12)$ and the bias $b_1 = \tfrac14$. The output has $W_2 = -2$ and
+# $b_2 = \tfrac12$.
+#
+# | forward, downwards | | backward, upwards | |
+# |---|---|---|---|
+# | a1 = 2 · ½ + ½ · (−1) + ¼ | = ¾ | dW1 = da1 · x = 4 · (½, −1) | = (2, −4) |
+# | | | db1 = da1 | = 4 |
+# | h1 = max(¾, 0) | = ¾ | da1 = dh1, as a1 > 0 | = 4 |
+# | f = −2 · ¾ + ½ | = −1 | dh1 = df · W2 = −2 · (−2) | = 4 |
+# | | | dW2 = df · h1 = −2 · ¾, db2 = df | = −3/2, −2 |
+# | L = ½ (−1 − 1)² | = 2 | df = f − y = −1 − 1 | = −2 |
+#
+# Read the left half from top to bottom, then the right half from bottom to top. That is all of
+# backpropagation. The same in NumPy, with an update of every parameter at the end:
+
+# %%
+def by_hand(W1: Array, b1: float, W2: float, b2: float) -> tuple[float, dict[str, Any]]:
+    """The loss and the gradients of one unit on the one sample."""
+    x, y = np.array([0.5, -1.0]), 1.0
+    a1 = W1 @ x + b1
+    h1 = max(a1, 0)
+    f = W2 * h1 + b2
+    df = f - y
+    dW2, db2, dh1 = df * h1, df, df * W2
+    da1 = dh1 * (a1 > 0)
+    return 0.5 * (f - y) ** 2, {"dW1": da1 * x, "db1": da1, "dW2": dW2, "db2": db2}
+
+
+small = {"W1": np.array([2.0, 0.5]), "b1": 0.25, "W2": -2.0, "b2": 0.5}
+L_small, gradients_small = by_hand(**small)
+on_paper = {"dW1": [2, -4], "db1": 4, "dW2": -1.5, "db2": -2}
+for name, gradient in gradients_small.items():
+    check(f"{name} on paper", gradient, on_paper[name], 0)
+moved = {name: p - 0.05 * gradients_small["d" + name] for name, p in small.items()}
+print(f"L = {L_small}; after one update with a learning rate of 0.05: L = {by_hand(**moved)[0]:.3f}")
+
+# %% [markdown]
+# ### A derivative as a slope
+#
+# The loss as a function of $W_2$ alone is a parabola. Its derivative is the slope of the **tangent**.
+# One can also measure it: move $W_2$ up and down by a step $s$, and take the slope of the line between
+# the two, the **central difference** $\frac{L(p + s) - L(p - s)}{2 s}$. On a parabola both slopes are
+# equal, whatever the step: $\frac{(p + s)^2 - (p - s)^2}{2 s} = \frac{4 p s}{2 s} = 2p$.
+
+# %%
+W2_line = np.linspace(-3.2, 0.2, 100)
+L_line = [by_hand(**small | {"W2": W2})[0] for W2 in W2_line]
+ends = [by_hand(**small | {"W2": -2 + s})[0] for s in (-1, 1)]
+check("slope of the chord, step 1, against the derivative", (ends[1] - ends[0]) / 2, gradients_small["dW2"], 0)
+
+figure, axes = plt.subplots(figsize=(6, 4))
+axes.plot(W2_line, L_line, "k-", label="L")
+axes.plot(W2_line, 2 - 1.5 * (W2_line + 2), color="tab:blue", linestyle="--", label="tangent, slope dW2")
+axes.plot([-3, -1], ends, "o:", color="tab:orange", label="chord from −s to +s, the same slope")
+axes.plot(-2, 2, "ko")
+axes.annotate("", (-1.2, 0.4), (-2, 0.4), arrowprops={"arrowstyle": "-|>"})
+axes.text(-2.05, 0.4, "dW2 < 0: move right", ha="right", va="center")
+axes.set(xlabel="W₂", ylabel="L", ylim=(0, 4.5))
+axes.legend()
+caption(figure, "The derivative is the tangent's slope. On a parabola every centred chord has the same slope.")
+plt.show()
 
 # %% [markdown]
 # ## The network
@@ -95,9 +235,8 @@ if (best >= 0.5) != (wrong_as_1 <= wrong_as_0):
 # $$a_1 = W_1 x + b_1 \qquad h_1 = \mathrm{ReLU}(a_1) \qquad f = W_2 h_1 + b_2 \qquad
 # L = \tfrac12 (f - y)^2$$
 #
-# with shapes (h,), (h,), (1,) and a scalar. The formulas are for one sample, a column. In the code a
-# sample is a **row** and there are $B$ of them, so each product is transposed: $W_1 x$ becomes
-# `x @ W1.T`.
+# The formulas are for one sample, a column. In the code a sample is a **row**, and there are $B$ of
+# them, a batch. So each product is transposed: $W_1 x$ becomes `x @ W1.T`.
 #
 # | name | shape | |
 # |---|---|---|
@@ -107,7 +246,7 @@ if (best >= 0.5) != (wrong_as_1 <= wrong_as_0):
 # | `a1`, `h1` | (B, h) | before and after the ReLU |
 # | `f` | (B, 1) | the prediction |
 #
-# The weights start normal, with standard deviation $\sqrt{2 / \text{inputs}}$ (He et al. 2015); the
+# The weights start normal, with standard deviation $\sqrt{2 / \text{inputs}}$ (He et al. 2015). The
 # biases start at zero.
 
 # %%
@@ -120,54 +259,84 @@ print("parameters in all:", sum(p.size for p in params))
 # ### ReLU, and what happens at exactly 0
 #
 # $\mathrm{ReLU}(a) = \max(a, 0)$. Its derivative is 1 right of 0 and 0 left of it. At 0 it has none:
-# the slope is 0 from the left and 1 from the right. One has to choose, and here, as in PyTorch
-# (notebook 2 shows it), $\mathrm{ReLU}'(0) = 0$.
+# the slope is 0 from the left and 1 from the right. This point is the unit's **kink**. One has to
+# choose, and here, as in PyTorch (notebook 2 shows it), $\mathrm{ReLU}'(0) = 0$.
 
 # %%
 # include numpy_manual: Four, relu, relu_derivative
 
 # %%
 a = np.array([-1.0, 0.0, 1.0])
-step = 2.0**-20  # a power of two: these differences have no rounding
-print("a                 ", a)
-print("ReLU(a)           ", relu(a))
-print("slope from the left ", (relu(a) - relu(a - step)) / step)
-print("slope from the right", (relu(a + step) - relu(a)) / step)
-print("our derivative    ", relu_derivative(a).astype(float))
+print("a                   ", a)
+print("ReLU(a)             ", relu(a))
+print("slope from the left ", (relu(a) - relu(a - 0.5)) / 0.5)
+print("slope from the right", (relu(a + 0.5) - relu(a)) / 0.5)
+print("our derivative      ", relu_derivative(a).astype(float))
 check("ReLU′ at −1, 0, 1", relu_derivative(a), [0, 0, 1], 0)
 
 # %% [markdown]
-# ## The forward pass, for one sample
+# ## The forward pass
 #
-# One sample is a batch of one: `x` is (1, 2). The four formulas, four lines, in the same order:
+# Four formulas, four lines, in the same order:
 
 # %%
 # include numpy_manual: forward, loss
 
+# %% [markdown]
+# We follow one sample, a batch of one. It is the training sample that is farthest from every kink: the
+# differences below need room on both sides.
+
 # %%
-x, y = x_train[:1], y_train[:1]  # (1, 2), (1, 1)
+sample = int(abs(forward(x_train, *params)[0]).min(axis=1).argmax())
+x, y = x_train[sample : sample + 1], y_train[sample : sample + 1]  # (1, 2), (1, 1)
 a1, h1, f = forward(x, W1, b1, W2, b2)  # (1, h), (1, h), (1, 1)
 L = loss(f, y)  # ()
 print("x  =", x[0], " y =", y[0, 0])
-print("a1 =", a1[0].round(3))
-print("h1 =", h1[0].round(3))
+print("a1 =", a1[0, :8].round(3), "" if HIDDEN <= 8 else f"… {HIDDEN} units")
+print("h1 =", h1[0, :8].round(3))
 print("f  =", f[0, 0].round(6), " L =", L.round(6))
 
 # %% [markdown]
-# ## The backward pass, link by link
+# ## How far to trust a difference
 #
-# We want $\partial L / \partial W_1$, $\partial L / \partial b_1$, $\partial L / \partial W_2$ and
-# $\partial L / \partial b_2$. Read the forward pass from its bottom to its top and apply the chain
-# rule to each line. We write `d<name>` for $\partial L / \partial \text{name}$; it has the shape of
-# `name`. Where a formula has a transpose, the code has it on the other side, for the same reason as
-# above; and a product with `.T` in front, such as `df.T @ h1`, also adds up the batch's rows.
+# We shall derive seven gradients, and compare each with a central difference of the loss. When do two
+# such numbers count as equal? Three things decide it.
 #
-# To trust no link unseen, each is compared with a **central difference**: move one number up and
-# down by a small step, and look how much $L$ changes,
-# $\frac{L(p + \varepsilon) - L(p - \varepsilon)}{2 \varepsilon}$.
+# **The shape of the loss.** As long as no ReLU changes its sign, $f$ is a straight line in any single
+# number, so $L$ is a parabola in it. On a parabola a central difference is exact, as shown above.
+#
+# **The kinks.** A step that carries a unit across its kink spoils that. All $|x_k| \le 1$, so a step
+# in an entry of $W_1$ or $b_1$ moves $a_1$ by no more than the step itself. A step below the smallest
+# $|a_1|$ is safe. We take half of that.
+#
+# **Rounding.** A computer keeps 53 binary digits of a float64, 24 of a float32. The **machine
+# epsilon** ε is the gap between 1 and the next number. Every operation rounds its result by at most
+# half of that, $u = \varepsilon / 2$, of the result's size:
 
 # %%
-def central_difference(loss_at, at: Array, step: float) -> Array:
+for dtype in (np.float64, np.float32):
+    one, eps = dtype(1), np.finfo(dtype).eps
+    print(f"{dtype.__name__}: ε = {eps:.1e}", end=", ")
+    print(f"1 + ε > 1 is {one + eps > 1}, 1 + ε/2 == 1 is {one + eps / 2 == 1}")
+
+# %% [markdown]
+# How far does rounding carry $L$? $f - y$ is a sum of products, and each of its terms is rounded a few
+# times on the way. So $f - y$ is off by a few $u S$, where $S$ is the sum of the **sizes** of all that is
+# added up: $S = \sum_j |W_{2j}| \, (|W_{1j}| |x| + |b_{1j}|) + |b_2| + |y|$, over the units $j$ that are
+# on. $L = \tfrac12 (f - y)^2$ changes by $f - y$ times that: a few $u \, |f - y| \, S$. Divided by the
+# step, this is what the difference may be off by.
+#
+# Where $f \approx y$, all of $f - y$ may be rounding, though $L$ itself is tiny. A bound that only
+# multiplies $u$ by $L$ would call right gradients wrong there; so the sizes are needed.
+#
+# "A few" can be counted. No number passes more than $h + B + 10$ roundings on its way to $L$ and back
+# to a gradient. Here is the bound in code. It takes $f - y$ and the sizes at the far end of the step:
+
+# %%
+# include rounding: slope_bound
+
+# %%
+def central_difference(loss_at: Callable[[Array], Array], at: Array, step: float) -> Array:
     """The slope of `loss_at` in each entry of `at`, which is changed on the way and restored."""
     slopes = np.zeros_like(at)
     for index in np.ndindex(at.shape):
@@ -181,122 +350,164 @@ def central_difference(loss_at, at: Array, step: float) -> Array:
     return slopes
 
 
-STEP = 1e-6
-# L is known to about u L, where u = 1.1e-16 is half the machine epsilon, and that is divided by the
-# step. Twenty times as much is allowed: the section on the gradient check reads that off a figure.
-BOUND = 20 * np.finfo(float).eps / 2 * L / STEP
+STEP = float(abs(a1).min()) / 2
+BOUND = slope_bound(x, y, W1, b1, W2, b2, STEP)
+print(f"smallest |a1| {abs(a1).min():.3f}, step {STEP:.1e}, bound {BOUND:.1e} in {DTYPE.__name__}")
 
 # %% [markdown]
-# **From L to f.** $\frac{\partial L}{\partial f} = f - y$: the square's 2 cancels the ½. Shape
-# (B, 1). The division by the number of samples does nothing yet; it is there for the batch.
+# ## The backward pass, link by link
+#
+# We want `dW1`, `db1`, `dW2` and `db2`. Read the forward pass from its bottom to its top, and apply the
+# chain rule to each line. `d<name>` has the shape of `<name>`. First every gradient is derived for a
+# single entry; then the entries are stacked into an array.
+#
+# **From L to f.** $L = \tfrac12 (f - y)^2$, so $\frac{\partial L}{\partial f} = f - y$. The code also
+# divides by the number of samples. That does nothing for one sample; it is there for the batch.
 
 # %%
 # line numpy_manual.backward: df
 check("df", df, central_difference(lambda f: loss(f, y), f, STEP), BOUND)
 
 # %% [markdown]
-# **To W2.** $f = W_2 h_1 + b_2$, so $\frac{\partial L}{\partial W_2} = \frac{\partial L}{\partial f}
-# \, h_1^\top$. Shape (1, h).
+# **To W2.** Written out, $f = \sum_j W_{2j} \, h_{1j} + b_2$. The weight $W_{2j}$ stands in one product,
+# with $h_{1j}$. So $\frac{\partial f}{\partial W_{2j}} = h_{1j}$, and by the chain rule
+# $\frac{\partial L}{\partial W_{2j}} = \frac{\partial L}{\partial f} \, h_{1j}$.
+#
+# *Stacked*: one such number for each $j$, side by side like $W_2$, is $\frac{\partial L}{\partial f} \,
+# h_1^\top$. In the code $h_1$ is a row already. `df` is (1, 1), `h1` is (1, h), and `dW2` must be (1, h).
 
 # %%
 # line numpy_manual.backward: dW2
 check("dW2", dW2, central_difference(lambda W2: loss(h1 @ W2.T + b2, y), W2, STEP), BOUND)
 
 # %% [markdown]
-# **To b2.** $b_2$ is added to every sample's $f$: $\frac{\partial L}{\partial b_2} =
-# \frac{\partial L}{\partial f}$, summed over the samples. Shape (1,).
+# **To b2.** $b_2$ is a term of a sum, so $\frac{\partial f}{\partial b_2} = 1$ and
+# $\frac{\partial L}{\partial b_2} = \frac{\partial L}{\partial f}$. The code adds up the samples. Again
+# that does nothing for one sample, but it turns (1, 1) into (1,), the shape of `b2`.
 
 # %%
 # line numpy_manual.backward: db2
 check("db2", db2, central_difference(lambda b2: loss(h1 @ W2.T + b2, y), b2, STEP), BOUND)
 
 # %% [markdown]
-# **To h1.** The same line the other way: $\frac{\partial L}{\partial h_1} = W_2^\top
-# \frac{\partial L}{\partial f}$. Shape (B, h).
+# **To h1.** The same product, the other factor: $\frac{\partial f}{\partial h_{1j}} = W_{2j}$, so
+# $\frac{\partial L}{\partial h_{1j}} = \frac{\partial L}{\partial f} \, W_{2j}$.
+#
+# *Stacked*: $W_2^\top \frac{\partial L}{\partial f}$, a column like $h_1$. In the code it is a row: `df`
+# is (1, 1), `W2` is (1, h), and `dh1` must be (1, h).
 
 # %%
 # line numpy_manual.backward: dh1
 check("dh1", dh1, central_difference(lambda h1: loss(h1 @ W2.T + b2, y), h1, STEP), BOUND)
 
 # %% [markdown]
-# **To a1.** Through the ReLU: $\frac{\partial L}{\partial a_1} = \frac{\partial L}{\partial h_1}
-# \odot \mathrm{ReLU}'(a_1)$, entry by entry. A unit that is off passes nothing. Shape (B, h).
+# **To a1.** $h_{1j} = \mathrm{ReLU}(a_{1j})$: each entry depends on its own $a_{1j}$ alone. So
+# $\frac{\partial L}{\partial a_{1j}} = \frac{\partial L}{\partial h_{1j}} \, \mathrm{ReLU}'(a_{1j})$. A
+# unit that is off passes nothing.
+#
+# *Stacked*: a product entry by entry, $\odot$ in formulas and `*` in the code.
 
 # %%
 # line numpy_manual.backward: da1
 check("da1", da1, central_difference(lambda a1: loss(relu(a1) @ W2.T + b2, y), a1, STEP), BOUND)
 
 # %% [markdown]
-# **To W1.** $a_1 = W_1 x + b_1$, so $\frac{\partial L}{\partial W_1} = \frac{\partial L}{\partial
-# a_1} \, x^\top$. Shape (h, 2).
+# **To W1.** Written out, $a_{1j} = \sum_k W_{1jk} \, x_k + b_{1j}$. The weight $W_{1jk}$ stands in one
+# product, with $x_k$, and in one unit, $j$. So $\frac{\partial L}{\partial W_{1jk}} =
+# \frac{\partial L}{\partial a_{1j}} \, x_k$.
+#
+# *Stacked*: row $j$ and column $k$ hold the product of entry $j$ of one vector and entry $k$ of the
+# other. That is the outer product $\frac{\partial L}{\partial a_1} \, x^\top$. In the code both are rows,
+# so the first one is turned into a column: `da1.T` is (h, 1), `x` is (1, 2), and `dW1` must be (h, 2).
 
 # %%
 # line numpy_manual.backward: dW1
 check("dW1", dW1, central_difference(lambda W1: loss(forward(x, W1, b1, W2, b2)[2], y), W1, STEP), BOUND)
 
 # %% [markdown]
-# **To b1.** As with $b_2$: $\frac{\partial L}{\partial b_1} = \frac{\partial L}{\partial a_1}$, summed
-# over the samples. Shape (h,).
+# **To b1.** $b_{1j}$ is a term of a sum: $\frac{\partial L}{\partial b_{1j}} =
+# \frac{\partial L}{\partial a_{1j}}$.
 
 # %%
 # line numpy_manual.backward: db1
 check("db1", db1, central_difference(lambda b1: loss(forward(x, W1, b1, W2, b2)[2], y), b1, STEP), BOUND)
 
 # %% [markdown]
-# The whole chain in one picture: forward from left to right, and beside every number the gradient
-# that came back from the right.
+# ### The chain in one picture
+#
+# Black arrows go forward, from left to right. Red dashed arrows go back from the loss. At each red
+# arrow stands its local derivative: the gradient at its tail times this is the gradient at its head.
 
-# %%
+# %% folded="The drawing of the chain"
 def numbers(name: str, *columns: Array) -> str:
-    """A box's text: the numbers of `name`, and beside them their gradients."""
+    """A box's text: the numbers of `name`, and beside them their gradients; 8 rows at most."""
     side_by_side = np.column_stack(columns).round(3) + 0.0  # + 0.0 turns −0 into 0
-    lines = [" ".join(f"{v:6.3f}" for v in row) for row in side_by_side]
+    lines = [" ".join(f"{v:6.3f}" for v in row) for row in side_by_side[:8]]
     heads = (name, "d" + name) if len(columns) > 1 else (name,)
     width = len(lines[0]) // len(heads)
-    return "\n".join([" ".join(f"{head:>{width}}" for head in heads), *lines])
+    more = ["…"] if len(side_by_side) > 8 else []
+    return "\n".join([" ".join(f"{head:>{width}}" for head in heads), *lines, *more])
 
 
-boxes = {  # name: place in the picture, text
-    "x": ((0.04, 0.24), numbers("x", x[0])),
-    "W1": ((0.13, 0.77), numbers("W1", W1, dW1)),
-    "b1": ((0.32, 0.77), numbers("b1", b1, db1)),
+def draw_chain(boxes: dict, links: dict) -> Figure:
+    """Boxes (name: place, text), and links (from, to: forward's label, the local derivative)."""
+    figure = plt.figure(figsize=(12, 5.5))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    style = {"family": "monospace", "fontsize": 8, "ha": "center", "va": "center"}
+    frame = {"boxstyle": "round", "facecolor": "white"}
+    drawn = {name: axes.text(*place, text, bbox=frame, **style) for name, (place, text) in boxes.items()}
+    figure.canvas.draw()  # so that every box knows its size
+    for (start, end), (label, derivative) in links.items():
+        patches = drawn[start].get_bbox_patch(), drawn[end].get_bbox_patch()
+        one, two = np.array(boxes[start][0]), np.array(boxes[end][0])
+        middle, flat = (one + two) / 2, abs(one[1] - two[1]) < 0.1
+        bend = "arc3,rad=-0.12" if flat else "arc3,rad=-0.06"
+        ahead = {"arrowstyle": "-|>", "connectionstyle": bend, "color": "black"}
+        axes.annotate("", two, one, arrowprops=ahead | {"patchA": patches[0], "patchB": patches[1]})
+        axes.text(*(middle + np.array([0, 0.05])), label, fontsize=9, ha="center", va="bottom")
+        if derivative:
+            back = {"arrowstyle": "-|>", "connectionstyle": bend, "color": "tab:red", "linestyle": "--"}
+            axes.annotate("", one, two, arrowprops=back | {"patchA": patches[1], "patchB": patches[0]})
+            shift = np.array([0, -0.05] if flat else [-0.025, -0.02])
+            style_back = {"ha": "center" if flat else "right", "va": "top", "color": "tab:red"}
+            axes.text(*(middle + shift), "× " + derivative, fontsize=9, **style_back)
+    return figure
+
+
+# %%
+boxes = {
+    "x": ((0.03, 0.24), numbers("x", x[0])),
+    "W1": ((0.13, 0.80), numbers("W1", W1, dW1)),
+    "b1": ((0.31, 0.80), numbers("b1", b1, db1)),
     "a1": ((0.27, 0.24), numbers("a1", a1[0], da1[0])),
     "h1": ((0.47, 0.24), numbers("h1", h1[0], dh1[0])),
-    "W2": ((0.54, 0.77), numbers("W2", W2[0], dW2[0])),
-    "b2": ((0.71, 0.77), numbers("b2", b2, db2)),
-    "f": ((0.72, 0.24), numbers("f", f[0], df[0])),
-    "y": ((0.87, 0.77), numbers("y", y[0])),
-    "L": ((0.93, 0.24), numbers("L", np.array([L]))),
+    "W2": ((0.56, 0.80), numbers("W2", W2[0], dW2[0])),
+    "b2": ((0.73, 0.80), numbers("b2", b2, db2)),
+    "f": ((0.74, 0.24), numbers("f", f[0], df[0])),
+    "y": ((0.90, 0.80), numbers("y", y[0])),
+    "L": ((0.95, 0.24), numbers("L", np.array([L]))),
 }
-arrows = {  # from, to: what is done on the way
-    ("x", "a1"): "W₁x + b₁",
-    ("W1", "a1"): "",
-    ("b1", "a1"): "",
-    ("a1", "h1"): "ReLU",
-    ("h1", "f"): "W₂h₁ + b₂",
-    ("W2", "f"): "",
-    ("b2", "f"): "",
-    ("f", "L"): "½(f − y)²",
-    ("y", "L"): "",
+links = {
+    ("x", "a1"): ("W₁x + b₁", ""),
+    ("W1", "a1"): ("", "x"),
+    ("b1", "a1"): ("", "1"),
+    ("a1", "h1"): ("ReLU", "ReLU′(a₁)"),
+    ("h1", "f"): ("W₂h₁ + b₂", "W₂"),
+    ("W2", "f"): ("", "h₁"),
+    ("b2", "f"): ("", "1"),
+    ("f", "L"): ("½(f − y)²", "(f − y)"),
+    ("y", "L"): ("", ""),
 }
-figure = plt.figure(figsize=(11, 5))
-axes = figure.add_axes((0, 0, 1, 1))
-axes.set_axis_off()
-frame = {"boxstyle": "round", "facecolor": "white"}
-style = {"family": "monospace", "fontsize": 8, "ha": "center", "va": "center", "bbox": frame}
-drawn = {name: axes.text(*place, text, **style) for name, (place, text) in boxes.items()}
-figure.canvas.draw()  # so that every box knows its size
-for (start, end), done in arrows.items():
-    ends = {"patchA": drawn[start].get_bbox_patch(), "patchB": drawn[end].get_bbox_patch()}
-    here, there = boxes[start][0], boxes[end][0]
-    axes.annotate("", there, here, arrowprops={"arrowstyle": "->", **ends})
-    axes.text((here[0] + there[0]) / 2, here[1] + 0.03, done, fontsize=9, ha="center")
-caption(figure, "Where a1 < 0 the unit is off: h1, da1, db1, dW2 and its row of dW1 are exactly 0.")
+figure = draw_chain(boxes, links)
+caption(figure, "Black: forward. Red: back. Where a1 < 0, da1 and db1 and a row of dW1 are exactly 0.")
 plt.show()
 
 off = a1[0] < 0
 for name, gradient in (("da1", da1[0, off]), ("db1", db1[off]), ("dW2", dW2[0, off]), ("dW1", dW1[off])):
-    check(f"{name} where a1 < 0", gradient, np.zeros_like(gradient), 0)
+    print(f"{name} where a1 < 0: {int((gradient != 0).sum())} of {gradient.size} entries are not 0")
+    if (gradient != 0).any():
+        raise AssertionError(f"{name} must be exactly 0 where a unit is off")
 
 # %% [markdown]
 # The seven links, in order, are the backward pass. Nothing was left out:
@@ -312,14 +523,43 @@ for name, one, link in zip(("dW1", "db1", "dW2", "db2"), together, (dW1, db1, dW
 # %% [markdown]
 # ## The batch
 #
-# For $B$ samples the loss is the **mean** of theirs, so every gradient is the mean of the samples'
-# gradients. The code stays as it is: `df` has the $1/B$ in it, and `df.T @ h1`, `da1.T @ x` and the
-# sums over axis 0 add up the samples. Here are all 500 at once, against 500 single backward passes.
+# For $B$ samples the loss is the **mean** of theirs: $L = \frac1B \sum_b \tfrac12 (f_b - y_b)^2$. So
+# $\frac{\partial L}{\partial f_b} = (f_b - y_b) / B$, and from there each sample goes its own way. What
+# happens to the parameters? $W_{2j}$ is used in *every* sample. What comes back from each use is added
+# up:
 #
-# Both ways add the same 500 numbers in another order, and only rounding may differ. 2e-14, the bound
-# here and in the next notebooks, is about 200 roundings of 1.1e-16 on numbers near 1.
+# $$\frac{\partial L}{\partial W_{2j}} = \sum_b \frac{\partial L}{\partial f_b} \, h_{1bj}$$
+#
+# A matrix product adds up over its inner index. To make $b$ the inner index, `df` of shape (B, 1) is
+# transposed: `df.T @ h1` is (1, B) @ (B, h). **That is the reason for each `.T` in front of a product in
+# `backward`: it puts the batch inside, where it is summed.** The biases are used in every sample too,
+# hence `sum(axis=0)`. `dh1` and `da1` belong to a sample; they keep their $b$ and are not summed.
+#
+# | line | shapes | what is summed over |
+# |---|---|---|
+# | `dW2 = df.T @ h1` | (1, B) @ (B, h) → (1, h) | the samples: W2 is used in each |
+# | `db2 = df.sum(axis=0)` | (B, 1) → (1,) | the samples |
+# | `dh1 = df @ W2` | (B, 1) @ (1, h) → (B, h) | the one output: h1 belongs to a sample |
+# | `da1 = dh1 * relu_derivative(a1)` | (B, h) * (B, h) → (B, h) | nothing |
+# | `dW1 = da1.T @ x` | (h, B) @ (B, 2) → (h, 2) | the samples |
+# | `db1 = da1.sum(axis=0)` | (B, h) → (h,) | the samples |
+#
+# **A tool to find them again.** Forgot where a transpose goes? Write down the shapes of what arrives
+# (`da1`: (B, h)), of the other factor (`x`: (B, 2)) and of what must come out (`dW1`: (h, 2)). Only one
+# product fits: (h, B) @ (B, 2).
+#
+# The code stays as it is. Here are all 500 samples at once, beside the mean of 500 backward passes of
+# one sample. Both add up the same numbers in another order, so only rounding may differ. This bound
+# is made like the last one: roundings, times $u$, times the sum of the sizes. The sum of the sizes is the
+# same `backward`, run on absolute values.
 
 # %%
+# include rounding: point_bounds
+
+# %%
+NAMES = ("dW1", "db1", "dW2", "db2")
+
+
 def single_gradients(x: Array, y: Array) -> list[Four]:
     """The gradients of each sample alone."""
     return [backward(x[i : i + 1], y[i : i + 1], W1, b1, W2, b2) for i in range(len(x))]
@@ -327,8 +567,9 @@ def single_gradients(x: Array, y: Array) -> list[Four]:
 
 batch = backward(x_train, y_train, W1, b1, W2, b2)
 singles = single_gradients(x_train, y_train)
-for name, gradient, alone in zip(("dW1", "db1", "dW2", "db2"), batch, zip(*singles, strict=True), strict=True):
-    check(name, gradient, np.mean(alone, axis=0), 2e-14)
+batch_bounds = point_bounds(x_train, y_train, W1, b1, W2, b2)
+for name, gradient, alone in zip(NAMES, batch, zip(*singles, strict=True), strict=True):
+    check(name, gradient, np.mean(alone, axis=0), batch_bounds[name])
 
 # %% [markdown]
 # ### Shapes
@@ -338,133 +579,121 @@ for name, gradient, alone in zip(("dW1", "db1", "dW2", "db2"), batch, zip(*singl
 
 # %%
 for B in (1, 32, 500):
-    gradients = backward(x_train[:B], y_train[:B], W1, b1, W2, b2)
-    for name, p, gradient in zip(("W1", "b1", "W2", "b2"), params, gradients, strict=True):
+    for name, p, gradient in zip(NAMES, params, backward(x_train[:B], y_train[:B], *params), strict=True):
         if gradient.shape != p.shape:
-            raise AssertionError(f"d{name} has shape {gradient.shape}, must have {p.shape}")
-print("shapes of dW1, db1, dW2, db2:", [g.shape for g in gradients], "for B = 1, 32, 500")
-wrong = forward(x_train, W1, b1, W2, b2)[2] - y_train[:, 0]
-print("(500, 1) − (500,) has shape", wrong.shape)
+            raise AssertionError(f"{name} has shape {gradient.shape} for B = {B}, must have {p.shape}")
+print("shapes of dW1, db1, dW2, db2:", [g.shape for g in batch], "for B = 1, 32, 500")
+flat = forward(x_train, W1, b1, W2, b2)[2] - y_train[:, 0]
+print("(500, 1) − (500,) has shape", flat.shape)
 
 # %% [markdown]
 # ## The gradient check
 #
-# Now all 33 entries at once, on a batch of 32, against central differences of the loss. All
-# parameters are first moved by small random amounts, so that the biases are not zero (a section
-# below shows why). How large an error is fine?
-#
-# As long as no ReLU changes its sign, $f$ is a straight line in any single parameter, so $L$ is a
-# parabola, and on a parabola a central difference is **exact**. What is left is rounding: $L$ is
-# known to about $u\,L$, and that is divided by the step. So the error grows as the step shrinks. On
-# the other side, a step so large that a sample crosses a unit's kink ($a_1 = 0$) gives a wrong slope
-# at once.
+# Now all entries at once, on a batch of 32, beside central differences of the loss. All parameters
+# are first moved by small random amounts, so that the biases are not zero (a section below shows why).
+# The batch is made of the 32 samples that are farthest from every kink, so that the step can be large.
 
 # %%
 rng = np.random.default_rng(0)
-x, y = x_train[:32], y_train[:32]  # (32, 2), (32, 1)
-point = [p + 0.1 * rng.standard_normal(p.shape) for p in params]
-NAMES = ("dW1", "db1", "dW2", "db2")
+point = [(p + 0.1 * rng.standard_normal(p.shape)).astype(DTYPE) for p in params]
+rows = np.argsort(-abs(forward(x_train, *point)[0]).min(axis=1))[:32]
+x_check, y_check = x_train[rows], y_train[rows]  # (32, 2), (32, 1)
+first_kink = float(abs(forward(x_check, *point)[0]).min())
 
 
-def pairs(dtype: str, step: float) -> list[tuple[Array, Array]]:
-    """For each parameter, the gradient by `backward` and by central differences."""
-    xs, ys, *ps = (a.astype(dtype) for a in (x, y, *point))
-
-    def loss_at(_: Array) -> Array:
-        return loss(forward(xs, *ps)[2], ys)
-
-    by_hand = backward(xs, ys, *ps)
-    return [(g, central_difference(loss_at, p, step)) for g, p in zip(by_hand, ps, strict=True)]
+def pairs(dtype: type, step: float) -> tuple[list[tuple[Array, Array]], float]:
+    """For each parameter, the gradient by `backward` and by central differences; and the bound."""
+    x, y, *ps = (a.astype(dtype) for a in (x_check, y_check, *point))
+    slopes = [central_difference(lambda _: loss(forward(x, *ps)[2], y), p, step) for p in ps]
+    return list(zip(backward(x, y, *ps), slopes, strict=True)), slope_bound(x, y, *ps, step)
 
 
-def rounding(dtype: str, step: float) -> float:
-    """u L / step."""
-    return np.finfo(dtype).eps / 2 * loss(forward(x, *point)[2], y) / step
-
-
-for name, (gradient, numeric) in zip(NAMES, pairs("float64", 1e-5), strict=True):
-    check(name, gradient, numeric, 20 * rounding("float64", 1e-5))
-
-# %%
-steps = np.logspace(-12, 0, 49)
-errors = {
-    dtype: [max(abs(g - n).max() for g, n in pairs(dtype, s)) for s in steps]
-    for dtype in ("float64", "float32")
-}
-# |x| ≤ 1, so a step in an entry of W1 or b1 moves a1 by at most the step.
-first_kink = abs(forward(x, *point)[0]).min()
-
-figure, axes = plt.subplots(figsize=(7.5, 4.5))
-for dtype, style in (("float64", "k-"), ("float32", "k--")):
-    axes.loglog(steps, errors[dtype], style, label=f"{dtype}: largest error")
-    axes.loglog(steps, [rounding(dtype, s) for s in steps], "k:", linewidth=0.8)
-axes.axvline(first_kink, color="grey", label="a smaller step crosses no kink")
-axes.set(xlabel="step", ylabel="error of the gradient", ylim=(1e-16, 1e4))
-axes.legend(fontsize=8)
-caption(figure, "Left: rounding; dotted is u L / step. Right: the cliff, where some sample crosses a kink.")
-plt.show()
-print(f"largest step that crosses no kink for sure: {first_kink:.2e}")
-print(f"float32's error at the smallest steps: {errors['float32'][0]:.2f}")
-largest = max(abs(gradient).max() for gradient, _ in pairs("float32", 1e-3))
-print(f"the largest entry of the gradient:     {largest:.2f}")
-safe = steps[steps < first_kink]
-above = max(e / rounding("float64", s) for e, s in zip(errors["float64"], safe, strict=False))
-print(f"left of the cliff, float64's error in units of u L / step: {above:.1f} ≤ 20.0")
+print(f"largest step that crosses no kink for sure: {first_kink:.1e}; we take half of it")
+for dtype in (np.float64, np.float32):
+    found, allowed = pairs(dtype, first_kink / 2)
+    for name, (gradient, slope) in zip(NAMES, found, strict=True):
+        check(name, gradient, slope, allowed)
 
 # %% [markdown]
-# The tolerance can be read off: left of the cliff the error follows $u\,L/\text{step}$ and stays
-# below a few times that. Twenty times is a fair bound, and anything larger is a mistake.
-#
-# In float32 $u$ is 2²⁹ times as large, and the same check that much blunter. That is rounding, and
-# not ReLU's fault: left of the cliff no sample crosses a kink, and the dashed curve still lies far
-# above the solid one. (At its left end it is flat: so small a step is rounded away on the way to L,
-# the difference is 0, and the error is the largest entry of the gradient itself.)
+# In float32, $u$ is 2²⁹ times as large, and the same check is that much blunter. That is rounding, and
+# not ReLU's fault: no sample crosses a kink. The error depends on the step like this:
 
 # %%
-for dtype in ("float64", "float32"):
-    for name, (gradient, numeric) in zip(NAMES, pairs(dtype, 1e-3), strict=True):
-        check(f"{name}, {dtype}, step 1e-3", gradient, numeric, 20 * rounding(dtype, 1e-3))
+steps = np.logspace(-12, 0, 37)
+figure, axes = plt.subplots(figsize=(7.5, 4.5))
+for dtype, style, colour in ((np.float64, "-", "black"), (np.float32, "--", "tab:blue")):
+    measured = [pairs(dtype, step) for step in steps]
+    errors = np.array([max(abs(g - s).max() for g, s in found) for found, _ in measured])
+    allowed = np.array([bound for _, bound in measured])
+    axes.loglog(steps, np.maximum(errors, 1e-17), style, color=colour, label=f"{dtype.__name__}: largest error")
+    axes.loglog(steps, allowed, ":", color=colour, label="its bound")
+    used = (errors / allowed)[steps < first_kink].max()
+    print(f"{dtype.__name__}, below the first kink: largest error over its bound {used:.3f} ≤ 1.000")
+    if not used <= 1:
+        raise AssertionError("below the first kink no error may exceed its bound")
+axes.axvline(first_kink, color="grey", label="a smaller step crosses no kink")
+axes.set(xlabel="step", ylabel="error of the gradient", ylim=(1e-17, 1e5))
+axes.legend(fontsize=8)
+caption(figure, "Left: rounding, always below its bound. Right of the grey line a step may cross a kink.")
+plt.show()
+
+# %% [markdown]
+# From right to left: a step that crosses a kink gives a wrong slope at once. Left of that, the error is
+# rounding over the step, so it grows as the step shrinks. In float32 the smallest steps are rounded
+# away altogether: the difference is 0, and the error is the gradient itself.
+#
+# So **the largest step that crosses no kink is the best**, and a fixed tolerance such as 1e-7 is wrong
+# for nearly every step.
 
 # %% [markdown]
 # ### A check on a kink
 #
 # At $x = (0, 0)$ with zero biases every $a_1$ is exactly 0: all units sit on their kinks. There `db1`
-# is 0 by our choice of $\mathrm{ReLU}'(0)$. A central difference looks at both sides and reports half
+# is 0 by our choice of $\mathrm{ReLU}'(0)$. A central difference looks at both sides, and reports half
 # of the slope on the right. Neither is wrong; the point has no gradient. **Check gradients away from
 # kinks**, with biases that are not all zero.
+#
+# To the right of the kink $L$ is a parabola, $\tfrac12 (W_{2j} s + b_2 - 1)^2$; to the left it is flat. So
+# the difference is half the slope, plus $W_{2j}^2 s / 4$ from the parabola's bend: that is the bound.
 
 # %%
-origin, target = np.zeros((1, 2)), np.ones((1, 1))
-zero_b1 = np.zeros(HIDDEN)
+origin, target = np.zeros((1, 2), DTYPE), np.ones((1, 1), DTYPE)
+zero_b1 = np.zeros(HIDDEN, DTYPE)
+at_kink = W1, zero_b1, W2, b2
+small_step = 2.0**-10
 
 
 def loss_at_origin(b1: Array) -> Array:
     return loss(forward(origin, W1, b1, W2, b2)[2], target)
 
 
-ours = backward(origin, target, W1, zero_b1, W2, b2)[1]
-reported = central_difference(loss_at_origin, zero_b1, STEP)
-right = (0 - target[0]) * W2[0]  # (h,): with a1 = 0 the prediction is 0; right of the kink h1 = a1
-print("our db1            ", ours)
-print("central difference ", reported.round(4))
-print("slope on the right ", right.round(4))
-# Right of the kink L also bends, which adds W2² STEP / 4 to the difference: less than STEP.
-check("central difference against half the slope on the right", reported, right / 2, STEP)
+ours = backward(origin, target, *at_kink)[1]
+reported = central_difference(loss_at_origin, zero_b1, small_step)
+right_slope = (b2 - target[0]) * W2[0]  # (h,): at the kink f = b2; right of it h1 = a1
+print("our db1            ", ours[:8])
+print("central difference ", reported[:8].round(4))
+print("slope on the right ", right_slope[:8].round(4))
+check("our db1 on the kink", ours, np.zeros(HIDDEN), 0)
+bend = float((W2**2).max()) * small_step / 4 + slope_bound(origin, target, *at_kink, small_step)
+check("central difference against half the slope on the right", reported, right_slope / 2, bend)
 
 # %% [markdown]
 # ## Training
 #
-# Mini-batch SGD: in every epoch, visit the samples in a new order, 32 at a time, and move each
-# parameter against its gradient: $p \leftarrow p - \eta \, \frac{\partial L}{\partial p}$, with the
-# learning rate $\eta$ = `LR`. 500 is not a multiple of 32: the last batch has 20 samples, and its
-# mean is over 20.
+# Mini-batch SGD (stochastic gradient descent): in every epoch, visit the samples in a new order, a
+# batch at a time, and move each parameter against its gradient: $p \leftarrow p - \eta \,
+# \frac{\partial L}{\partial p}$, with the learning rate $\eta$ = `LR`. If 500 is not a multiple of the
+# batch size, the last batch is shorter, and its mean is over fewer samples.
 
 # %%
 # include numpy_manual: sgd
 
-# include figures: draw_plane
+# %% folded="Helpers: what is observed after every epoch, and how it is drawn"
+# include lesson: outcome, trained_well
 
-# %%
+# include figures: medians, draw_norms, draw_plane
+
+
 def observe(W1: Array, b1: Array, W2: Array, b2: Array) -> list[float]:
     """Training loss, held-out loss, held-out accuracy, and the norms of dW1, db1, dW2, db2."""
     f, f_val = (forward(x, W1, b1, W2, b2)[2] for x in (x_train, x_val))
@@ -473,31 +702,39 @@ def observe(W1: Array, b1: Array, W2: Array, b2: Array) -> list[float]:
     return [loss(f, y_train), loss(f_val, y_val), accuracy, *norms]
 
 
-STEPS_PER_EPOCH = -(-len(x_train) // BATCH_SIZE)
-history = [observe(*params)]  # entry 0 is the initial network
-for step, trained in enumerate(sgd(params, x_train, y_train, order, BATCH_SIZE, LR), 1):
-    if step % STEPS_PER_EPOCH == 0:
-        history.append(observe(*trained))
-history = np.array(history)  # (EPOCHS + 1, 7)
+def follow(updates: Iterator[Four]) -> tuple[list[Array], Array]:
+    """The last parameters, and what `observe` sees at the start and after every epoch.
 
-print(f"{step} updates, training loss {history[-1, 0]:.6f}, held-out accuracy {history[-1, 2]:.3f}")
-if history[-1, 2] < 0.93:
-    raise AssertionError(f"held-out accuracy must reach 0.93, got {history[-1, 2]}")
+    A training that diverges ends at the last epoch whose numbers are finite.
+    """
+    per_epoch = -(-len(x_train) // BATCH_SIZE)  # updates, rounded up
+    trained, history = params, [observe(*params)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for update, now in enumerate(updates, 1):
+            if update % per_epoch == 0:
+                seen = observe(*now)
+                if not np.isfinite(seen).all():
+                    print(f"the training diverges in epoch {update // per_epoch}")
+                    break
+                trained, history = [p.copy() for p in now], [*history, seen]
+    return trained, np.array(history)
+
+
+# %%
+trained, history = follow(sgd(params, x_train, y_train, order, BATCH_SIZE, LR))
+print(f"{len(history) - 1} epochs: loss {history[-1, 0]:.6f}, held-out {history[-1, 1]:.6f}")
+trained_well(history[-1, 2], forward(x_train, *trained)[0], len(history) > EPOCHS)
 
 # %%
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-left.semilogy(history[:, 0], "k-", label="training")
-left.semilogy(history[:, 1], "k--", label="held-out")
-left.set(xlabel="epoch", ylabel="mean of ½ (f − y)²", title="Loss")
+left.loglog(1 + np.arange(len(history)), history[:, 0], "k-", label="training")
+left.loglog(1 + np.arange(len(history)), history[:, 1], "k--", label="held-out")
+left.set(xlabel="1 + epoch", ylabel="mean of ½ (f − y)²", title="Loss")
 left.legend()
-medians = np.median(history[1:, 3:].reshape(-1, 10, 4), axis=1)  # (20, 4)
-for name, style, norms in zip(NAMES, ("ko-", "ks--", "k^-.", "kx:"), medians.T, strict=True):
-    middle.semilogy(np.arange(10, EPOCHS + 1, 10), norms, style, markersize=4, label=f"‖{name}‖")
-middle.set(xlabel="epoch", ylabel="norm, median of 10 epochs", title="Gradient of each parameter")
-middle.legend()
+draw_norms(middle, history[:, 3:], NAMES)
 draw_plane(right, trained, x_val, y_val)
 right.set_title("Held-out samples, f ≥ ½ shaded")
-caption(figure, "The loss falls fast, then slowly; gradients settle near 1e-2, not at 0. Dotted: a1 = 0.")
+caption(figure, "Both curves begin before the first update. Right: a dotted line is a unit's kink, a1 = 0.")
 plt.show()
 
 # %% [markdown]
@@ -516,51 +753,155 @@ def wrong_backward(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Arra
 # include numpy_manual: sgd as wrong_sgd; backward as wrong_backward
 
 # %%
-wrong_history = [observe(*params)]
-for step, wrong in enumerate(wrong_sgd(params, x_train, y_train, order, BATCH_SIZE, LR), 1):
-    if step % STEPS_PER_EPOCH == 0:
-        wrong_history.append(observe(*wrong))
-wrong_history = np.array(wrong_history)
+wrong_trained, wrong_history = follow(wrong_sgd(params, x_train, y_train, order, BATCH_SIZE, LR))
 
 figure, axes = plt.subplots(figsize=(6.5, 4))
-axes.semilogy(history[:, 0], "k-", label="right gradients")
-axes.semilogy(wrong_history[:, 0], "k--", label="wrong bias gradients")
-axes.set(xlabel="epoch", ylabel="training loss")
+axes.loglog(1 + np.arange(len(history)), history[:, 0], "k-", label="right gradients")
+axes.loglog(1 + np.arange(len(wrong_history)), wrong_history[:, 0], "k--", label="wrong bias gradients")
+axes.set(xlabel="1 + epoch", ylabel="training loss")
 axes.legend()
-caption(figure, "Both curves fall. Nothing here says that one of them follows a wrong gradient.")
+caption(figure, "Cover the solid curve: does the dashed one alone tell that its gradients are wrong?")
 plt.show()
-print(f"held-out accuracy: right {history[-1, 2]:.3f}, wrong {wrong_history[-1, 2]:.3f}")
-if wrong_history[-1, 2] < 0.93:
-    raise AssertionError(f"the wrong one must train well too, but got {wrong_history[-1, 2]}")
+print("with wrong bias gradients: ", end="")
+wrong_finite = len(wrong_history) > EPOCHS
+trained_well(wrong_history[-1, 2], forward(x_train, *wrong_trained)[0], wrong_finite)
 
 # %% [markdown]
-# A falling loss proves nothing about the gradient. The gradient check sees it at once, names the
-# parameters, and the ratio says what happened:
+# A falling loss does not prove that the gradient is right. Nor does a poor run prove that it is wrong:
+# right gradients can get stuck too. The gradient check tells at once, names the parameters, and the
+# ratio says what happened:
 
 # %%
-bound = 20 * rounding("float64", 1e-5)
-for name, p, gradient in zip(NAMES, point, wrong_backward(x, y, *point), strict=True):
-    numeric = central_difference(lambda _: loss(forward(x, *point)[2], y), p, 1e-5)
-    right = abs(gradient - numeric).max() <= bound
-    times = np.linalg.norm(numeric) / np.linalg.norm(gradient)
-    print(f"{name}:", "right" if right else f"wrong, {times:.3f} times too small")
-    if right != (name in ("dW1", "dW2")):
-        raise AssertionError(f"the check must find db1 and db2 wrong and no other, not {name}")
+found, allowed = pairs(DTYPE, first_kink / 2)
+for name, wrong, (right_one, slope) in zip(NAMES, wrong_backward(x_check, y_check, *point), found, strict=True):
+    gap = abs(wrong - slope).max()
+    times = np.linalg.norm(slope) / max(np.linalg.norm(wrong), np.finfo(DTYPE).tiny)
+    print(f"{name}:", f"wrong, {times:.3f} times too small" if gap > allowed else "right")
+    if name in ("dW1", "dW2"):
+        check(f"{name}, which is right", wrong, slope, allowed)
+    elif abs(wrong - right_one).max() > 2 * allowed and gap <= allowed:
+        raise AssertionError(f"the check must see that {name} is wrong")
 
 # %% [markdown]
 # ## What has been proven
 #
-# - Each of the seven links equals a central difference, to the rounding of $L$.
-# - The links in order are `backward`, to the last bit; a batch's gradient is the mean of its samples'.
-# - The check's tolerance is $20\,u\,L/\text{step}$, left of the first kink: the scale is derived, the
-#   20 read off a figure.
-# - The network trains to a held-out accuracy of 0.93 or better, and so does one with wrong gradients.
+# - Each of the seven links equals a central difference, within a bound that was derived.
+# - The links in order are `backward`, to the last bit. A batch's gradient is the mean of its samples'.
+# - Below the first kink the error of a difference stays under its bound, at every step, in float64 and
+#   in float32.
+# - What happened, and need not: the network reached a held-out accuracy of 0.93, and so did one with
+#   wrong bias gradients. Change the seed or the width and see.
+#
+# Next: [2, PyTorch's tensors, without autograd](02_pytorch_no_autograd.ipynb), the same lines in another
+# library.
 #
 # ## Try
 #
-# 1. Leave `* relu_derivative(a1)` out of `backward`. Which checks fail, and which parameters are right?
-# 2. Set `HIDDEN = 4`, and try other seeds. How often does training get stuck? (Notebook 4 counts.)
-# 3. Try learning rates 1, 2 and 4. Which run ends poorly, in which do the units die, which overflows?
-# 4. Write the check so that it moves all of `W1` along one random direction at once. What does it still see?
+# Change a copy. Each answer can be run at the end of this notebook.
 #
-# Next: `02_pytorch_no_autograd`, the same lines in PyTorch's tensors.
+# **1.** Leave `* relu_derivative(a1)` out of `backward`. Which checks fail, and which gradients stay
+# right?
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# def leaky_backward(x, y, W1, b1, W2, b2):
+#     a1, h1, f = forward(x, W1, b1, W2, b2)
+#     df = (f - y) / len(x)
+#     da1 = df @ W2  # the ReLU's derivative is left out
+#     return da1.T @ x, da1.sum(axis=0), df.T @ h1, df.sum(axis=0)
+#
+#
+# found, allowed = pairs(DTYPE, first_kink / 2)
+# for name, wrong, (_, slope) in zip(NAMES, leaky_backward(x_check, y_check, *point), found):
+#     print(name, "is right" if abs(wrong - slope).max() <= allowed else "is wrong")
+# ```
+#
+# ```text
+# dW1 is wrong
+# db1 is wrong
+# dW2 is right
+# db2 is right
+# ```
+#
+# The cell below `backward` raises first: `dW1` is no longer what the seven links give. Everything
+# below the ReLU is wrong, everything above it is right.
+# </details>
+#
+# **2.** Set `HIDDEN = 4`, and try other seeds. How often does training get stuck? (Notebook 4
+# counts.)
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# def held_out_accuracy(seed, hidden):
+#     data, init, shuffles = np.random.SeedSequence(seed).spawn(3)
+#     (x, y), (x_val, y_val) = (samples(stream, 500) for stream in data.spawn(2))
+#     start = initial_parameters(init, hidden)
+#     *_, last = sgd(start, x, y, batch_order(shuffles, 500, EPOCHS), BATCH_SIZE, LR)
+#     return ((forward(x_val, *last)[2] >= 0.5) == (y_val == 1)).mean()
+#
+#
+# for hidden in (4, 8):
+#     reached = sum(held_out_accuracy(seed, hidden) >= 0.93 for seed in range(10))
+#     print(f"h = {hidden}: {reached} of 10 seeds reach 0.93")
+# ```
+#
+# ```text
+# h = 4: 6 of 10 seeds reach 0.93
+# h = 8: 10 of 10 seeds reach 0.93
+# ```
+#
+# With 4 units several runs get stuck, though every gradient is right. They differ in the seed alone.
+# </details>
+#
+# **3.** Try the learning rates 1, 2 and 4. Which run ends poorly, in which do units die, which one
+# overflows?
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# for rate in (1, 2, 4):
+#     last, seen = follow(sgd(params, x_train, y_train, order, BATCH_SIZE, rate))
+#     dead = (forward(x_train, *last)[0] <= 0).all(axis=0).sum()
+#     print(f"rate {rate}: {len(seen) - 1} epochs, accuracy {seen[-1, 2]:.3f}, {dead} dead units")
+# ```
+#
+# ```text
+# rate 1: 200 epochs, accuracy 0.890, 1 dead units
+# rate 2: 200 epochs, accuracy 0.560, 8 dead units
+# the training diverges in epoch 20
+# rate 4: 19 epochs, accuracy 0.560, 8 dead units
+# ```
+#
+# A dead unit is off for every sample, so no gradient reaches it any more. Where the training
+# diverges, the last epoch with finite numbers is shown.
+# </details>
+#
+# **4.** Write the check so that it moves all of `W1` along one random direction at once. What does it
+# still see?
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# direction = np.random.default_rng(1).standard_normal(point[0].shape)
+# s = first_kink / 2 / abs(direction).sum(axis=1).max()  # a1 moves by half of first_kink at most
+# below, above = (
+#     loss(forward(x_check, point[0] + t * direction, *point[1:])[2], y_check) for t in (-s, s)
+# )
+# dW1_check = backward(x_check, y_check, *point)[0]
+# print(f"slope along the direction: {(above - below) / (2 * s):.6f}")
+# print(f"by dW1:                    {(dW1_check * direction).sum():.6f}")
+# print(f"by dW1, units reversed:    {(dW1_check[::-1] * direction).sum():.6f}")
+# ```
+#
+# ```text
+# slope along the direction: 0.054006
+# by dW1:                    0.054006
+# by dW1, units reversed:    0.224784
+# ```
+#
+# Two losses instead of two for each entry. It sees a wrong gradient unless the error is at right
+# angles to the direction, which hardly ever happens by chance. It does not see *which* entry is
+# wrong.
+# </details>

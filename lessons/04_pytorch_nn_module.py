@@ -1,34 +1,46 @@
 # %% [markdown]
 # # 4 · `nn.Module`, `DataLoader`, `torch.optim.SGD`
 #
-# **Backpropagation you can prove.** Notebook 3 let autograd write the backward pass and showed that
-# nothing changed.
+# **Backpropagation you can prove.** [Notebook 3](03_pytorch_autograd.ipynb) let autograd write the
+# backward pass, and showed that nothing changed.
 #
 # New here: the form in which PyTorch programs are written. A module holds the parameters, a loader
-# makes the batches, an optimizer clears gradients and updates. The run is still notebook 1's, to
-# 1e-12. At the end comes what a single run cannot show: how often training succeeds.
+# makes the batches, an optimizer clears gradients and updates. The run is still
+# [notebook 1](01_numpy_manual.ipynb)'s. At the end comes what a single run cannot show: how often
+# training succeeds.
+#
+# **After this notebook you can**
+#
+# - write a module with parameters of its own, and say what `model(x)` does;
+# - make batches in an order that you know, and compare two runs at all;
+# - read a loss curve, gradient norms and the share of units that are on;
+# - say how often training succeeds, and why a run is stuck.
+#
+# **Time**, in minutes: *The same problem* 2 · *The module* 10 ·
+# *Batches: deterministic is not yet comparable* 8 · *Epochs of SGD* 10 ·
+# *The same weights in `nn.Sequential`* 3 · *Saved, and loaded into a fresh model* 2 ·
+# *Honesty: one run says little* 15.
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+# %% folded="The versions, and the names that type hints use" tags=["volatile"]
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import matplotlib
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-# include lesson: require, check
+# include lesson: require
 
-# include figures: caption, draw_plane
-
-# %% tags=["volatile"]
 require(np, "2.0")
 require(matplotlib, "3.9")
 require(torch, "2.4")
@@ -36,32 +48,43 @@ require(torch, "2.4")
 # %% [markdown]
 # ## The same problem
 #
-# As in notebooks 1 to 3, to the last bit; and the hand-written code as the witness.
+# As in notebooks 1 to 3, to the last bit. The folded cells are notebook 1's: the hand-written code is
+# the witness here too.
 
-# %%
+# %% folded="Notebook 1: the problem"
 # include problem: Array, samples, initial_parameters, batch_order
+
+# %% folded="Notebook 1: the network, its backward pass and SGD"
+# include numpy_manual: Four as ArrayFour, relu as numpy_relu, relu_derivative as numpy_relu_derivative, forward as numpy_forward, loss as numpy_loss, backward as numpy_backward, sgd as numpy_sgd
+
+# %% folded="Notebooks 1 and 2: check, and the bound at a point"
+# include lesson: check, outcome, trained_well
+
+# include rounding: point_bounds; forward as numpy_forward, backward as numpy_backward, loss as numpy_loss
 
 # %%
 SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR = 42, 8, 200, 32, 0.1
+DTYPE = np.float64  # or np.float32
 
 data, init, shuffles = np.random.SeedSequence(SEED).spawn(3)
 train, held_out = data.spawn(2)
-x_train, y_train = samples(train, 500)  # (500, 2), (500, 1)
-x_val, y_val = samples(held_out, 500)  # (500, 2), (500, 1)
-params = initial_parameters(init, HIDDEN)
-order = batch_order(shuffles, 500, EPOCHS)  # (200, 500)
-
-# %%
-# include numpy_manual: Four as ArrayFour, relu as numpy_relu, relu_derivative as numpy_relu_derivative, forward as numpy_forward, loss as numpy_loss, backward as numpy_backward, sgd as numpy_sgd
+x_train, y_train = (a.astype(DTYPE) for a in samples(train, 500))  # (500, 2), (500, 1)
+x_val, y_val = (a.astype(DTYPE) for a in samples(held_out, 500))  # (500, 2), (500, 1)
+params = [p.astype(DTYPE) for p in initial_parameters(init, HIDDEN)]
+order = batch_order(shuffles, 500, EPOCHS)  # (EPOCHS, 500)
+print("training samples", x_train.shape, "held-out samples", x_val.shape)
 
 # %% [markdown]
 # ## The module
 #
 # The four parameters are declared by hand: `nn.Parameter` is a tensor that requires gradients and that
 # the module lists, with its name, in `named_parameters()`. The forward lines are those of all notebooks.
+#
+# Most modules draw their own initial weights in `__init__`. This one is given them, so that all four
+# notebooks begin with the same numbers.
 
 # %%
-# include pytorch_nn_module: Four, to_native, relu, forward, loss, TwoLayerXOR
+# include pytorch_nn_module: Four, to_native, to_numpy, relu, forward, loss, TwoLayerXOR
 
 # %%
 model = TwoLayerXOR(*map(to_native, params))
@@ -69,19 +92,56 @@ for name, p in model.named_parameters():
     print(name, tuple(p.shape), p.dtype)
 
 x, y = to_native(x_train), to_native(y_train)
+BOUNDS = point_bounds(x_train, y_train, *params)
+model.zero_grad()
 loss(model(x), y).backward()
 for (name, p), gradient in zip(
     model.named_parameters(), numpy_backward(x_train, y_train, *params), strict=True
 ):
-    check(f"d{name}", p.grad, gradient, 2e-14)
+    check(f"d{name}", p.grad, gradient, BOUNDS[f"d{name}"])
+
+# %% [markdown]
+# ### What `model(x)` does
+#
+# A module can be called like a function. `model(x)` runs `model.forward(x)`, and around it everything
+# that was hooked in: profilers, tools that look at activations. So call the module, not its `forward`:
+
+# %%
+seen = []
+hook = model.register_forward_hook(lambda *_: seen.append("hook"))
+by_call, by_forward = model(x).detach(), model.forward(x).detach()
+hook.remove()
+check("model(x) against model.forward(x)", by_call, by_forward, 0)
+print("two predictions, and the hook ran", len(seen), "time")
+
+# %% [markdown]
+# `model.train()` and `model.eval()` switch layers that behave differently in training, such as dropout
+# and batch normalization. This network has none, so nothing changes. Call them anyway in your own code:
+# the day such a layer comes in, a forgotten `eval()` costs hours.
+
+# %%
+in_training, in_evaluation = (mode(x).detach() for mode in (model.train(), model.eval()))
+check("predictions after eval() against those after train()", in_evaluation, in_training, 0)
+
+# %% [markdown]
+# ### `nn.MSELoss` is not our loss
+#
+# It has no ½. The loss is twice ours, and so is every gradient: with it, a learning rate of 0.1 does what
+# 0.2 does here.
+
+# %%
+twice = TwoLayerXOR(*map(to_native, params))
+nn.MSELoss()(twice(x), y).backward()
+for (name, p), (_, ours) in zip(twice.named_parameters(), model.named_parameters(), strict=True):
+    check(f"d{name} of nn.MSELoss against twice ours", p.grad, 2 * ours.grad, 2 * BOUNDS[f"d{name}"])
 
 # %% [markdown]
 # ## Batches: deterministic is not yet comparable
 #
 # A `Dataset` gives sample i, a `DataLoader` makes batches of it. With `shuffle=True` and a generator of
 # its own, a new loader with the same seed repeats the same orders. But they are PyTorch's orders, not
-# ours, and SGD depends on them: after one epoch the parameters are far from NumPy's, compared with
-# rounding, so that a comparison would prove nothing.
+# ours, and SGD depends on them. After one epoch the parameters are far from NumPy's, compared with
+# rounding, so a comparison would prove nothing.
 
 # %%
 def one_epoch(loader: DataLoader) -> Array:
@@ -103,22 +163,30 @@ def shuffling() -> DataLoader:
 
 first, again = one_epoch(shuffling()), one_epoch(shuffling())
 check("W1 after an epoch, the same generator twice", first, again, 0)
-*_, (numpy_W1, *_) = numpy_sgd(params, x_train, y_train, order[:1], BATCH_SIZE, LR)
-print(f"W1 after an epoch, PyTorch's order against ours: {abs(first - numpy_W1).max():.3f} apart")
+with np.errstate(over="ignore", invalid="ignore"):
+    *_, (numpy_W1, *_) = numpy_sgd(params, x_train, y_train, order[:1], BATCH_SIZE, LR)
+    print(f"W1 after an epoch, PyTorch's order against ours: {abs(first - numpy_W1).max():.3f} apart")
 
 # %% [markdown]
-# So the loader gets a **sampler** that walks through our own order. Now the batches are the same rows
-# in the same sequence, and the comparison means something:
+# So the loader gets a **sampler** that walks through our own order. `set_epoch` chooses the row, as in
+# PyTorch's `DistributedSampler`. Now the batches are the same rows in the same sequence, and the
+# comparison means something. (The bound is notebook 2's, for a run of one epoch.)
 
 # %%
 # include pytorch_nn_module: EpochOrder
 
+# %% folded="Notebook 2: a run on record, its bound, and the check of it"
+# include rounding: RUN_FLOOR, RUN_LIMIT, record, apart, run_bound
+
+# include lesson: check_run
+
 # %%
-ours = DataLoader(TensorDataset(x, y), BATCH_SIZE, sampler=EpochOrder(to_native(order)))
-check("W1 after an epoch, the loader in our order against NumPy", one_epoch(ours), numpy_W1, 2e-14)
+in_our_order = one_epoch(DataLoader(TensorDataset(x, y), BATCH_SIZE, sampler=EpochOrder(to_native(order))))
+one_epoch_bound = run_bound(numpy_sgd, params, x_train, y_train, order[:1], BATCH_SIZE, LR)
+check_run("W1 after an epoch, the loader in our order", [in_our_order[np.newaxis]], [numpy_W1[np.newaxis]], one_epoch_bound)
 
 # %% [markdown]
-# ## 200 epochs of SGD
+# ## Epochs of SGD
 #
 # Where notebook 3 cleared `.grad` and updated by hand, the optimizer does both:
 
@@ -126,81 +194,106 @@ check("W1 after an epoch, the loader in our order against NumPy", one_epoch(ours
 # include pytorch_nn_module: sgd
 
 # %%
-def arrays(params: Any) -> list[Array]:
-    """W1, b1, W2, b2 as arrays, copied: `sgd` goes on changing its own."""
-    return [np.asarray(torch.as_tensor(p).detach()).copy() for p in params]
+start = tuple(map(to_native, params))
+module_run = record(sgd(start, x, y, to_native(order), BATCH_SIZE, LR), to_numpy)
+numpy_run = record(numpy_sgd(params, x_train, y_train, order, BATCH_SIZE, LR))
+RUN_BOUND = run_bound(numpy_sgd, params, x_train, y_train, order, BATCH_SIZE, LR, numpy_run)
+check_run(f"W1, b1, W2, b2 after each of {len(numpy_run[0])} updates", module_run, numpy_run, RUN_BOUND)
+
+# %% folded="Helpers: what is observed after every epoch, and how it is drawn"
+# include figures: caption, medians, draw_norms, draw_plane
 
 
-def observe(params: Sequence[Array]) -> list[float]:
+def observe(W1: Array, b1: Array, W2: Array, b2: Array) -> list[float]:
     """Both losses, held-out accuracy, norms of the four gradients, share of units that are on."""
-    a1, _, f = numpy_forward(x_train, *params)
-    f_val = numpy_forward(x_val, *params)[2]
+    a1, _, f = numpy_forward(x_train, W1, b1, W2, b2)
+    f_val = numpy_forward(x_val, W1, b1, W2, b2)[2]
     accuracy = ((f_val >= 0.5) == (y_val == 1)).mean()
-    norms = [np.linalg.norm(g) for g in numpy_backward(x_train, y_train, *params)]
+    norms = [np.linalg.norm(g) for g in numpy_backward(x_train, y_train, W1, b1, W2, b2)]
     return [numpy_loss(f, y_train), numpy_loss(f_val, y_val), accuracy, *norms, (a1 > 0).mean()]
 
 
-start = tuple(map(to_native, params))
-STEPS_PER_EPOCH = -(-len(x_train) // BATCH_SIZE)
-run, history = [], [observe(params)]
-for step, updated in enumerate(sgd(start, x, y, to_native(order), BATCH_SIZE, LR), 1):
-    run.append(arrays(updated))
-    if step % STEPS_PER_EPOCH == 0:
-        history.append(observe(run[-1]))
-final, history = run[-1], np.array(history)  # (201, 8)
+def ends_of_epochs(run: Sequence[Array]) -> list[list[Array]]:
+    """The parameters at the start and after every epoch, as long as all numbers are finite."""
+    per_epoch = -(-len(x_train) // BATCH_SIZE)  # updates, rounded up
+    ends = [params, *([p[i] for p in run] for i in range(per_epoch - 1, len(run[0]), per_epoch))]
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = [bool(np.isfinite(observe(*end)).all()) for end in ends]
+    return ends if all(finite) else ends[: max(1, finite.index(False))]
 
-print(f"{step} updates, training loss {history[-1, 0]:.6f}, held-out accuracy {history[-1, 2]:.3f}")
-if history[-1, 2] < 0.93:
-    raise AssertionError(f"held-out accuracy must reach 0.93, got {history[-1, 2]}")
-
-# %% [markdown]
-# The run against notebook 1's, after every one of the 3,200 updates (the bound is notebook 2's):
 
 # %%
-numpy_run = [arrays(p) for p in numpy_sgd(params, x_train, y_train, order, BATCH_SIZE, LR)]
-pairs = zip(zip(*run, strict=True), zip(*numpy_run, strict=True), strict=True)
-for name, (p, q) in zip(("W1", "b1", "W2", "b2"), pairs, strict=True):
-    check(f"{name} after every update", p, q, 1e-12)
+ends = ends_of_epochs(module_run)
+final, history = ends[-1], np.array([observe(*end) for end in ends])  # (epochs + 1, 8)
+print(f"{len(history) - 1} epochs: loss {history[-1, 0]:.6f}, held-out {history[-1, 1]:.6f}")
+trained_well(history[-1, 2], numpy_forward(x_train, *final)[0], len(history) > EPOCHS)
 
 # %%
 figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
 (losses, gradients, active), (accuracy, before, after) = axes
-losses.semilogy(history[:, 0], "k-", label="training")
-losses.semilogy(history[:, 1], "k--", label="held-out")
-losses.set(xlabel="epoch", ylabel="mean of ½ (f − y)²", title="Loss")
+epochs = 1 + np.arange(len(history))
+losses.loglog(epochs, history[:, 0], "k-", label="training")
+losses.loglog(epochs, history[:, 1], "k--", label="held-out")
+losses.set(xlabel="1 + epoch", ylabel="mean of ½ (f − y)²", title="Loss")
 losses.legend()
-medians = np.median(history[1:, 3:7].reshape(-1, 10, 4), axis=1)  # (20, 4)
-names, styles = ("dW1", "db1", "dW2", "db2"), ("ko-", "ks--", "k^-.", "kx:")
-for name, style, norms in zip(names, styles, medians.T, strict=True):
-    gradients.semilogy(np.arange(10, EPOCHS + 1, 10), norms, style, markersize=4, label=f"‖{name}‖")
-gradients.set(xlabel="epoch", ylabel="norm, median of 10 epochs", title="Gradient norms")
-gradients.legend()
-active.plot(history[:, 7], "k-")
-active.set(xlabel="epoch", ylabel="share of (sample, unit) pairs", ylim=(0, 1), title="Units that are on")
-accuracy.plot(history[:, 2], "k-")
-accuracy.set(xlabel="epoch", ylabel="accuracy", ylim=(0.5, 1), title="Held-out accuracy")
+draw_norms(gradients, history[:, 3:7], ("dW1", "db1", "dW2", "db2"))
+active.semilogx(epochs, history[:, 7], "k-")
+active.set(xlabel="1 + epoch", ylabel="share of (sample, unit) pairs", ylim=(0, 1), title="Units that are on")
+accuracy.semilogx(epochs, history[:, 2], "k-")
+accuracy.set(xlabel="1 + epoch", ylabel="accuracy", ylim=(0.3, 1), title="Held-out accuracy")
 for panel, shown, title in ((before, params, "Before training"), (after, final, "After training")):
     draw_plane(panel, shown, x_val, y_val)
     panel.set_title(f"{title}: f ≥ ½ shaded")
-caption(figure, "Before training f is below ½ everywhere; after it, in two quadrants. Half the units stay on.")
+caption(figure, "All curves begin before the first update. A dotted line is a unit's kink, a1 = 0.")
 plt.show()
-print(f"before training: largest f {numpy_forward(x_val, *params)[2].max():.3f}")
-print(f"accuracy {history[0, 2]:.3f}, which is the share of zeros {(y_val == 0).mean():.3f}")
+
+# %% [markdown]
+# ### Why about half the units are on
+#
+# With zero biases a unit's kink is a straight line through the origin. If a point $x$ lies on its one
+# side, $-x$ lies on the other. The square is symmetric, so at the start each unit is on for half of it,
+# whatever its weights. Training moves the lines, and how far they leave the middle can be seen here:
+
+# %%
+for when, shown in (("before", params), ("after", final)):
+    share = (numpy_forward(x_train, *shown)[0] > 0).mean(axis=0)  # (h,)
+    print(f"{when} training: a unit is on for {share.min():.2f} to {share.max():.2f} of the samples")
+
+# %% [markdown]
+# ### Why a gradient norm does not go to 0
+#
+# At a minimum the gradient is 0. Why do these curves level off? Mini-batches: each one asks for another
+# step, and with a fixed learning rate the parameters keep trembling around the bottom. We measure that.
+# From the end of this run, go on with *all* samples in every batch, so that nothing trembles:
+
+# %%
+whole = np.tile(np.arange(500), (200, 1))
+calm = record(numpy_sgd(final, x_train, y_train, whole, 500, LR))
+with np.errstate(over="ignore", invalid="ignore"):
+    for updates in (0, 10, 200):
+        loss_now, _, _, *norms, _ = observe(*([p[updates - 1] for p in calm] if updates else final))
+        norm = np.linalg.norm(norms)
+        print(f"{updates:3} updates with all samples: loss {loss_now:.6f}, norm {norm:.4f}")
+
+# %% [markdown]
+# What falls at once was trembling. What is left is a slope: the loss still goes down, ever more slowly,
+# since no weights make f jump from 0 to 1 at the border of two quadrants.
 
 # %% [markdown]
 # ## The same weights in `nn.Sequential`
 #
-# `nn.Linear(2, 8)` keeps a weight of shape (8, 2) and a bias of shape (8,): our `W1` and `b1`. With our
+# `nn.Linear(2, h)` keeps a weight of shape (h, 2) and a bias of shape (h,): our `W1` and `b1`. With our
 # numbers in it, `nn.Sequential` is the same function, up to rounding.
 
 # %%
-sequential = nn.Sequential(nn.Linear(2, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)).double()
+sequential = nn.Sequential(nn.Linear(2, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)).to(x.dtype)
 keys = ("0.weight", "0.bias", "2.weight", "2.bias")
 sequential.load_state_dict(dict(zip(keys, map(to_native, final), strict=True)))
 trained_model = TwoLayerXOR(*map(to_native, final))
 held_out_x = to_native(x_val)
+f_bound = point_bounds(x_val, y_val, *final)["f"]
 with torch.no_grad():
-    check("predictions of nn.Sequential", sequential(held_out_x), trained_model(held_out_x), 2e-14)
+    check("predictions of nn.Sequential", sequential(held_out_x), trained_model(held_out_x), f_bound)
 
 # %% [markdown]
 # ## Saved, and loaded into a fresh model
@@ -221,9 +314,9 @@ with torch.no_grad():
 # %% [markdown]
 # ## Honesty: one run says little
 #
-# 0.99 with seed 42. And with other seeds? Here are 50 seeds of this network, and 50 of a narrow one with
-# small weights ($h = 4$, standard deviation 0.1), all trained at once: the lines are notebook 1's with
-# one more axis in front, S for the seeds (`.mT` transposes the last two).
+# That was one seed. Here are 50 seeds of this network, and 50 of a narrow one with small weights ($h = 4$,
+# standard deviation 0.1), all trained at once. The lines are notebook 1's with one more axis in front, S
+# for the seeds (`.mT` transposes the last two).
 
 # %%
 def train_many(seeds: Sequence[int], hidden: int, sd: float | None) -> tuple[list[Array], Array]:
@@ -233,8 +326,9 @@ def train_many(seeds: Sequence[int], hidden: int, sd: float | None) -> tuple[lis
         data, init, shuffles = np.random.SeedSequence(seed).spawn(3)
         train, held_out = data.spawn(2)
         weights = initial_parameters(init, hidden, sd)
-        drawn.append((*samples(train, 500), *samples(held_out, 500), batch_order(shuffles, 500, EPOCHS), *weights))
-    x, y, x_val, y_val, order, W1, b1, W2, b2 = map(np.stack, zip(*drawn, strict=True))
+        arrays = (*samples(train, 500), *samples(held_out, 500), *weights)
+        drawn.append((*(a.astype(DTYPE) for a in arrays), batch_order(shuffles, 500, EPOCHS)))
+    x, y, x_val, y_val, W1, b1, W2, b2, order = map(np.stack, zip(*drawn, strict=True))
     b1, b2 = b1[:, np.newaxis], b2[:, np.newaxis]  # (S, 1, h), (S, 1, 1)
     for epoch in range(EPOCHS):
         rows = order[:, epoch, :, np.newaxis]  # (S, 500, 1)
@@ -255,77 +349,125 @@ def train_many(seeds: Sequence[int], hidden: int, sd: float | None) -> tuple[lis
     return [W1, b1[:, 0], W2, b2[:, 0]], accuracies
 
 
-seeds = range(50)
-default_params, default = train_many(seeds, HIDDEN, None)
-narrow_params, narrow = train_many(seeds, 4, 0.1)
-for name, p, q in zip(("W1", "b1", "W2", "b2"), default_params, numpy_run[-1], strict=True):
-    check(f"{name} of seed 42 among the 50, against notebook 1's", p[42], q, 1e-12)
+seeds = [SEED, *(seed for seed in range(50) if seed != SEED)][:50]  # this notebook's seed first
+with np.errstate(over="ignore", invalid="ignore"):  # at a large rate some diverge
+    default_params, default = train_many(seeds, HIDDEN, None)
+    narrow_params, narrow = train_many(seeds, 4, 0.1)
+own, expected = [p[:1] for p in default_params], [p[-1:] for p in numpy_run]
+check_run(f"seed {SEED} among the 50, at the end, against notebook 1's", own, expected, RUN_BOUND)
+
+# %% [markdown]
+# An accuracy of 0.93 to 0.97 is what one is told to expect of this problem. How many are in that range,
+# and how many on either side of it?
 
 # %%
-SIZES = {"default, h = 8, He": default, "narrow, h = 4, sd 0.1": narrow}
+SIZES = {f"this network, h = {HIDDEN}, He": default, "narrow, h = 4, sd 0.1": narrow}
 for name, accuracies in SIZES.items():
     low, middle, high = np.quantile(accuracies, [0.05, 0.5, 0.95])
     print(f"{name}: quantiles 5 % {low:.3f}, 50 % {middle:.3f}, 95 % {high:.3f}")
-    print(f"    at least 0.93: {(accuracies >= 0.93).sum()} of {len(seeds)} seeds")
-if (default >= 0.93).sum() <= (narrow >= 0.93).sum():
-    raise AssertionError("the default network should succeed more often than the narrow one")
+    below, above = (accuracies < 0.93).mean(), (accuracies > 0.97).mean()
+    within = 1 - below - above
+    print(f"    below 0.93: {below:.0%}, 0.93 to 0.97: {within:.0%}, above 0.97: {above:.0%}")
+more = int((default >= 0.93).sum() - (narrow >= 0.93).sum())
+why = f"{more:+d} of {len(seeds)} seeds: these settings differ from the default ones."
+outcome("this network reaches 0.93 more often than the narrow one", more > 0, why)
 
 figure, axes = plt.subplots(figsize=(7.5, 4))
-bins = 0.93 + 0.02 * np.arange(-22, 5)  # no bin holds both sides of 0.93
-axes.hist(default, bins, color="lightgrey", edgecolor="black", label="default, h = 8, He")
-axes.hist(narrow, bins, histtype="step", color="black", hatch="//", label="narrow, h = 4, sd 0.1")
+bins = 0.93 + 0.02 * np.arange(-32, 5)  # no bin holds both sides of 0.93
+for (name, accuracies), look in zip(
+    SIZES.items(),
+    ({"color": "lightgrey", "edgecolor": "black"}, {"histtype": "step", "color": "black", "hatch": "//"}),
+    strict=True,
+):
+    axes.hist(np.clip(accuracies, bins[0], bins[-1]), bins, label=name, **look)
 axes.axvline(0.93, color="black", linestyle="--", label="0.93")
-axes.set(xlabel="held-out accuracy", ylabel="seeds", xlim=(0.5, 1))
+axes.set(xlabel="held-out accuracy", ylabel="seeds", xlim=(0.28, 1.02))
 axes.legend(loc="upper left")
-caption(figure, "The default network nearly always reaches 0.93; the narrow one in a minority of seeds.")
+caption(figure, "Each bar counts seeds. Whatever lies left of the dashed line has not reached 0.93.")
 plt.show()
 
 # %% [markdown]
 # ### One that got stuck
 #
-# The narrow run with the lowest accuracy, and what its four units do in each quadrant: the share of
-# held-out samples for which a unit is on, and its weight in the output. Where no unit is on, $f$ is the
-# constant $b_2$, and the last lines show what such a quadrant's samples can still teach the network.
+# The narrow run with the lowest accuracy. For each of its four units: the direction in which its weights
+# point, before and after training (0° is to the right, 90° upwards), its weight in the output, and the
+# share of held-out samples in each quadrant for which it is on.
 
 # %%
-stuck = int(np.argmin(narrow))
-W1, b1, W2, b2 = stuck_params = [p[stuck] for p in narrow_params]
-data, _, _ = np.random.SeedSequence(stuck).spawn(3)
-x_stuck, y_stuck = samples(data.spawn(2)[1], 500)
-a1 = numpy_forward(x_stuck, *stuck_params)[0]
-print(f"seed {stuck}: held-out accuracy {narrow[stuck]:.3f}, b2 = {b2[0]:.2f}")
-quadrants = {"x₁>0, x₂>0": (1, 1), "x₁<0, x₂>0": (-1, 1), "x₁<0, x₂<0": (-1, -1), "x₁>0, x₂<0": (1, -1)}
-print("unit   W2     share on in", *quadrants)
-inside = [((np.sign(x_stuck) == signs).all(axis=1)) for signs in quadrants.values()]
-for unit in range(4):
-    shares = [(a1[where, unit] > 0).mean() for where in inside]
-    print(f"{unit}    {W2[0, unit]:5.2f}                ", "       ".join(f"{s:4.2f}" for s in shares))
-right_there = ((numpy_forward(x_stuck, *stuck_params)[2] >= 0.5) == (y_stuck == 1))[:, 0]
-print("share classified right    ", "       ".join(f"{right_there[w].mean():4.2f}" for w in inside))
+worst = int(np.argmin(narrow))
+stuck_params = [p[worst] for p in narrow_params]
+stuck_data, stuck_init, _ = np.random.SeedSequence(seeds[worst]).spawn(3)
+x_stuck, y_stuck = (a.astype(DTYPE) for a in samples(stuck_data.spawn(2)[1], 500))
+stuck_W1, stuck_b1, stuck_W2, stuck_b2 = stuck_params
+initial_W1 = initial_parameters(stuck_init, 4, 0.1)[0]
+with np.errstate(over="ignore", invalid="ignore"):
+    stuck_a1, _, stuck_f = numpy_forward(x_stuck, *stuck_params)
+quadrants = {"upper right": (1, 1), "upper left": (-1, 1), "lower left": (-1, -1), "lower right": (1, -1)}
+inside = [(np.sign(x_stuck) == signs).all(axis=1) for signs in quadrants.values()]
 
-dark = [w for w in inside if not (a1[w] > 0).any()]
-if not dark:
-    raise AssertionError("in this run some quadrant should have no unit on")
-for name, gradient in zip(names, numpy_backward(x_stuck[dark[0]], y_stuck[dark[0]], *stuck_params), strict=True):
-    print(f"largest entry of {name} from the quadrant without units: {abs(gradient).max():.2f}")
 
-figure, axes = plt.subplots(figsize=(4.5, 4.5))
-draw_plane(axes, stuck_params, x_stuck, y_stuck)
-axes.set_title(f"Narrow network, seed {stuck}")
-caption(figure, "Upper right no unit is on: f = b2, and the whole quadrant is called 1. Dotted: a1 = 0.")
-plt.show()
+def degrees(W1: Array) -> Array:
+    """The direction of each unit's weights."""
+    return np.degrees(np.arctan2(W1[:, 1], W1[:, 0]))
+
+
+print(f"seed {seeds[worst]}: held-out accuracy {narrow[worst]:.3f}, b2 = {stuck_b2[0]:.2f}")
+print("unit  before   after     W2   on in " + "  ".join(f"{name:>11}" for name in quadrants))
+for unit, (start_at, end_at) in enumerate(zip(degrees(initial_W1), degrees(stuck_W1), strict=True)):
+    shares = "  ".join(f"{(stuck_a1[where, unit] > 0).mean():11.2f}" for where in inside)
+    print(f"{unit:4}  {start_at:5.0f}°  {end_at:5.0f}°  {stuck_W2[0, unit]:5.2f}         {shares}")
+right_there = ((stuck_f >= 0.5) == (y_stuck == 1))[:, 0]
+print("share classified right".ljust(36) + "  ".join(f"{right_there[where].mean():11.2f}" for where in inside))
 
 # %% [markdown]
-# That quadrant's samples reach `b2` and nothing else, and `b2` serves all other samples too: nothing in
-# their gradient can turn a unit on there.
+# Two things can be read off, if they are so. **The units have collapsed**: those that are on at all
+# point in nearly one direction, so the four of them can do no more than one. **A quadrant is dark**: no
+# unit is on in it. There $f$ is the constant $b_2$, and its samples reach `b2` and nothing else: nothing
+# in their gradient can turn a unit on.
+
+# %%
+def arc(angles: Array) -> float:
+    """The smallest arc, in degrees, that holds all of these directions."""
+    around = np.sort(angles)
+    gaps = np.diff(np.append(around, around[:1] + 360))
+    return float(360 - gaps.max()) if len(angles) else 0.0
+
+
+used = (stuck_a1 > 0).mean(axis=0) > 0.05  # units that are on for more than one sample in 20
+spread = arc(degrees(stuck_W1)[used])
+print(f"{used.sum()} units are on for more than 5 % of the samples, within an arc of {spread:.1f}°")
+outcome("the units have collapsed onto one direction", spread < 5, "They point in several, see the table.")
+dark = [where for where in inside if not (stuck_a1[where] > 0).any()]
+outcome("some quadrant is dark", len(dark) > 0, "In every quadrant some unit is on.")
+for where in dark[:1]:
+    gradients_there = numpy_backward(x_stuck[where], y_stuck[where], *stuck_params)
+    for name, gradient in zip(("dW1", "db1", "dW2", "db2"), gradients_there, strict=True):
+        print(f"largest entry of {name} from the dark quadrant: {abs(gradient).max():.2f}")
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained")
+diverged = not all(float(abs(p).max()) < 1e30 for p in stuck_params)
+shown = [np.zeros_like(p) for p in stuck_params] if diverged else stuck_params
+draw_plane(left, shown, x_stuck, y_stuck)
+left.set_title(f"Narrow network, seed {seeds[worst]}: f ≥ ½ shaded")
+for weights, style, label in ((initial_W1, ":", "before training"), (shown[0], "-", "after training")):
+    for unit, row in enumerate(weights):
+        tip = row / (np.hypot(*row) or 1)
+        right.plot([0, tip[0]], [0, tip[1]], f"k{style}", label=label if unit == 0 else None)
+        right.text(*((1.08 + 0.07 * unit) * tip), str(unit), ha="center", va="center", color="grey" if style == ":" else "black")
+right.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.7), aspect="equal", xlabel="W₁, first entry", ylabel="W₁, second entry")
+right.set_title("Directions of the four units")
+right.legend(loc="upper center", ncols=2)
+caption(figure, "Left: what the worst narrow run has learned. Right: where its units point.")
+plt.show()
 
 # %% [markdown]
 # ## What has been proven
 #
 # - The module's gradients, and its whole run with `DataLoader` and `torch.optim.SGD`, are notebook 1's.
 # - `nn.Sequential` with the same weights, and a saved and loaded model, predict the same.
-# - The default network reaches 0.93 for nearly every seed, the narrow one with small weights for a
-#   minority: one run of either would not have told.
+# - Right gradients do not promise a good run. How often training succeeds is a count over seeds, and
+#   one run of either network would not have told it.
 #
 # ## Where this leads
 #
@@ -334,18 +476,130 @@ plt.show()
 #
 # - **Deep networks**: the links to `h1` and `a1` repeat, once a layer.
 # - **Optimizers**: momentum and Adam change what is done with a gradient, not the gradient.
-# - **Regularization**: a weight penalty, a term more in L, is a term more in every `dW`.
-# - **Vision and sequence models**: a convolution is a matrix product with shared weights, a recurrent
-#   network a deep one with the same weights in every layer; shared weights add up their gradients.
-# - **Reinforcement learning**: the loss is an estimate, and so is its gradient; its mean is checked.
+# - **Regularization**: a weight penalty adds a term to L, and so a term to every `dW`.
+# - **Vision and sequence models**: a convolution is a matrix product with shared weights. A recurrent
+#   network is a deep one with the same weights in every layer. Shared weights add up their gradients.
+# - **Reinforcement learning**: the expected reward is estimated from samples, so its gradient is an
+#   estimate too. A check then compares means over many samples.
 # - **Agentic training workflows**: where programs write training code, a check that does not depend on
 #   who wrote it is worth the most. A gradient check is one.
 #
 # ## Try
 #
-# 1. Width and initial weights both differ between the two. Train the other two combinations
-#    (`train_many(seeds, 4, None)`, `train_many(seeds, 8, 0.1)`): which of the two matters more?
-# 2. Use the sampler's order in one run and PyTorch's own in another, both for 200 epochs. Which number
-#    differs more: the parameters, or the accuracy?
-# 3. Add `weight_decay=1e-3` to the optimizer, and the matching term to the hand-written gradients.
-# 4. Add a second hidden layer to both, and prove them equal again.
+# Change a copy. Each answer can be run at the end of this notebook.
+#
+# **1.** Width and initial weights both differ between the two networks of the last section. Train the
+# other two combinations. Which of the two matters more?
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# for hidden, sd in ((4, None), (8, 0.1)):
+#     accuracies = train_many(seeds, hidden, sd)[1]
+#     print(f"h = {hidden}, {'He' if sd is None else 'sd 0.1'}: {(accuracies >= 0.93).sum()} of 50 reach 0.93")
+# ```
+#
+# ```text
+# h = 4, He: 29 of 50 reach 0.93
+# h = 8, sd 0.1: 38 of 50 reach 0.93
+# ```
+#
+# Both help: above, the narrow network reached it in 14 of 50. Eight units do more for it than He's
+# weights, so here the width matters more.
+# </details>
+#
+# **2.** Train once in our order and once in PyTorch's own, both for all epochs. Which number differs
+# more: the parameters, or the accuracy?
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# generator = torch.Generator().manual_seed(SEED)
+# torch_order = np.stack([torch.randperm(500, generator=generator).numpy() for _ in range(EPOCHS)])
+# *_, other = numpy_sgd(params, x_train, y_train, torch_order, BATCH_SIZE, LR)
+# print(f"a parameter differs by up to {max(abs(p - q).max() for p, q in zip(other, final)):.2f}")
+# print(f"accuracies {observe(*other)[2]:.3f} and {observe(*final)[2]:.3f}")
+# ```
+#
+# ```text
+# a parameter differs by up to 0.01
+# accuracies 0.988 and 0.992
+# ```
+#
+# The parameters: 1e-2 is a million million times what rounding does, while the accuracy hardly moves.
+# So compare parameters to prove that two programs are equal, and accuracies to say which one does
+# better.
+# </details>
+#
+# **3.** Add `weight_decay=1e-3` to the optimizer, and the matching term to the hand-written
+# gradients.
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# decayed = TwoLayerXOR(*map(to_native, params))
+# optimizer = torch.optim.SGD(decayed.parameters(), lr=LR, weight_decay=1e-3)
+# by_hand = [p.copy() for p in params]
+# for rows in order[0].reshape(-1, 50):  # one epoch, ten batches of 50
+#     optimizer.zero_grad()
+#     loss(decayed(x[rows]), y[rows]).backward()
+#     optimizer.step()
+#     gradients = numpy_backward(x_train[rows], y_train[rows], *by_hand)
+#     by_hand = [p - LR * (g + 1e-3 * p) for p, g in zip(by_hand, gradients)]
+# for (name, p), q in zip(decayed.named_parameters(), by_hand):
+#     check(name, p.detach(), q, 1e-12)
+# ```
+#
+# ```text
+# W1: largest difference 2.8e-17 ≤ 1.0e-12 (float64)
+# b1: largest difference 2.8e-17 ≤ 1.0e-12 (float64)
+# W2: largest difference 5.6e-17 ≤ 1.0e-12 (float64)
+# b2: largest difference 5.6e-17 ≤ 1.0e-12 (float64)
+# ```
+#
+# A penalty of ½ · 1e-3 · p² for each parameter adds 1e-3 · p to its gradient.
+# </details>
+#
+# **4.** Add a second hidden layer to both, and prove them equal again.
+#
+# <details><summary>Answer</summary>
+#
+# ```python
+# rng = np.random.default_rng(0)
+# shapes = ((5, 2), (5,), (4, 5), (4,), (1, 4), (1,))
+# W1, b1, W2, b2, W3, b3 = deep = [rng.standard_normal(shape) for shape in shapes]
+# X, Y = x_train[:32].astype(float), y_train[:32].astype(float)
+#
+# a1 = X @ W1.T + b1
+# h1 = np.maximum(a1, 0)
+# a2 = h1 @ W2.T + b2
+# h2 = np.maximum(a2, 0)
+# f = h2 @ W3.T + b3
+#
+# df = (f - Y) / len(X)
+# dW3, db3 = df.T @ h2, df.sum(axis=0)
+# da2 = (df @ W3) * (a2 > 0)
+# dW2, db2 = da2.T @ h1, da2.sum(axis=0)
+# da1 = (da2 @ W2) * (a1 > 0)
+# dW1, db1 = da1.T @ X, da1.sum(axis=0)
+#
+# V1, c1, V2, c2, V3, c3 = leaves = [torch.tensor(p, requires_grad=True) for p in deep]
+# g = torch.relu(torch.relu(torch.tensor(X) @ V1.T + c1) @ V2.T + c2) @ V3.T + c3
+# loss(g, torch.tensor(Y)).backward()
+# by_hand = {"dW1": dW1, "db1": db1, "dW2": dW2, "db2": db2, "dW3": dW3, "db3": db3}
+# for (name, gradient), leaf in zip(by_hand.items(), leaves):
+#     check(name, leaf.grad, gradient, 1e-12)
+# ```
+#
+# ```text
+# dW1: largest difference 1.1e-16 ≤ 1.0e-12 (float64)
+# db1: largest difference 8.9e-16 ≤ 1.0e-12 (float64)
+# dW2: largest difference 2.2e-16 ≤ 1.0e-12 (float64)
+# db2: largest difference 4.4e-16 ≤ 1.0e-12 (float64)
+# dW3: largest difference 4.4e-16 ≤ 1.0e-12 (float64)
+# db3: largest difference 2.2e-16 ≤ 1.0e-12 (float64)
+# ```
+#
+# The lines to `dW2`, `db2` and `da1` are those of the layer above with other names. That is what a
+# deep network is: the same links, once a layer.
+# </details>

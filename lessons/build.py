@@ -9,8 +9,9 @@ after a semicolon stand names that are only renamed. And
 
     # line numpy_manual.backward: dW2
 
-becomes the one line of that function that assigns dW2. Cell ids come from the content, and stored
-outputs are kept where no code has changed, so that building twice changes no byte.
+becomes the one line of that function that assigns dW2. A cell with folded="a title" shows its title
+alone, in JupyterLab and in Colab. Cell ids come from the content, and stored outputs are kept where
+no code has changed, so that building twice changes no byte.
 """
 
 import ast
@@ -21,9 +22,11 @@ import tempfile
 import tomllib
 from base64 import b64decode
 from hashlib import sha256
+from importlib.util import find_spec, module_from_spec
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 from typing import Any
 
 import jupytext
@@ -31,7 +34,11 @@ import nbformat
 from nbclient import NotebookClient
 from rich.progress import track
 
+from handgrad import make_problem, train
 from handgrad.files import write_whole
+from handgrad.mistakes import CATALOGUE
+from handgrad.parity import GRADIENTS
+from handgrad.stages import numpy_manual
 
 ROOT = Path(__file__).parent.parent
 LESSONS = ROOT / "lessons"
@@ -39,6 +46,7 @@ NOTEBOOKS = ROOT / "notebooks"
 GALLERY = ROOT / "docs" / "gallery"
 PACKAGE = ROOT / "src" / "handgrad"
 
+MISTAKES = re.compile(r"^<!-- mistakes: (.+) -->$", re.MULTILINE)
 INCLUDE = re.compile(r"^# include (\w+): ([^;\n]+)(?:; (.+))?$", re.MULTILINE)
 LINE = re.compile(r"^# line (\w+)\.(\w+): (.+)$", re.MULTILINE)
 
@@ -58,6 +66,7 @@ def build(lesson: Path) -> Any:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = paste(cell.source)
+            fold(cell)
     notebook = formatted(notebook)
     notebook.cells[0].source = badge(lesson.stem, repository()) + notebook.cells[0].source
     seen: set[str] = set()
@@ -68,6 +77,13 @@ def build(lesson: Path) -> Any:
         seen.add(name)
         cell.id = name
     return notebook
+
+
+def fold(cell: Any) -> None:
+    """Hide the code of a cell that has a title for it: `folded` in its metadata."""
+    if title := cell.metadata.pop("folded", None):
+        cell.source = f"# @title {title}\n{cell.source}"  # Colab's form, a title for all others
+        cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
 
 
 def badge(name: str, repository: str) -> str:
@@ -90,9 +106,22 @@ def figures(notebook: Any) -> list[tuple[str, bytes]]:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if png := output.get("data", {}).get("image/png"):
-                (caption,) = re.findall(r'caption\(\s*figure,\s*"([^"]+)"', cell.source)
-                found.append((caption, b64decode(png)))
+                found.append((caption_of(cell), b64decode(png)))
     return found
+
+
+def describe(notebook: Any) -> None:
+    """Give every figure its caption as alternative text, for those who do not see it."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.metadata["image/png"] = {"alt": caption_of(cell)}
+
+
+def caption_of(cell: Any) -> str:
+    """What the cell writes under its figure."""
+    (caption,) = re.findall(r'caption\(\s*figure,\s*"([^"]+)"', cell.source)
+    return str(caption)
 
 
 def formatted(notebook: Any) -> Any:
@@ -181,6 +210,50 @@ def source_of(module: str) -> str:
     return (stage if stage.exists() else PACKAGE / f"{module}.py").read_text()
 
 
+def guide() -> str:
+    """The guide for teachers, with its table of mistakes filled in from the catalogue."""
+    text = (LESSONS / "teachers_guide.md").read_text()
+    (names,) = MISTAKES.findall(text)
+    rows = ["| mistake | the line | wrong gradients | accuracy |", "|---|---|---|---|"]
+    rows += [mistake_row(name) for name in names.split("; ")]
+    return MISTAKES.sub(lambda _: "\n".join(rows), text)
+
+
+def mistake_row(name: str) -> str:
+    """What one mistake of the catalogue does to the default training, at its lowest layer."""
+    mistake, problem = CATALOGUE[name], make_problem()
+    layer = mistake.layers(2)[0]
+    wrong_line = mistake.backward(layer, lr=problem.config.lr, batch_size=problem.config.batch_size)
+    stage, spoilt = fresh_copy(numpy_manual), set()
+
+    def backward(x: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
+        (dW1, dW2), (db1, db2) = wrong_line([W1, W2], [b1, b2], x, y)
+        wrong, right = (dW1, db1, dW2, db2), numpy_manual.backward(x, y, W1, b1, W2, b2)
+        for gradient, one, other in zip(GRADIENTS, wrong, right, strict=True):
+            if one.shape != other.shape or abs(one - other).max() > 1e-9:
+                spoilt.add(gradient)
+        return wrong
+
+    stage.backward = backward
+    try:
+        run = train(problem, stage)
+        reached = f"{run.final['val_accuracy']:.3f}" if run.diverged_at is None else "diverges"
+    except ValueError:
+        reached = "an error: the shapes do not fit"
+    where = ", ".join(f"`{g}`" for g in GRADIENTS if g in spoilt) or "none, but on a kink"
+    return f"| {mistake.sentence} | `{mistake.line}` | {where} | {reached} |"
+
+
+def fresh_copy(module: ModuleType) -> Any:
+    """The module, executed anew: what is changed in the copy stays in it."""
+    spec = find_spec(module.__name__)
+    assert spec is not None
+    assert spec.loader is not None
+    made = module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
 def execute(notebook: Any) -> None:
     """Run all cells in an empty folder, and keep what they print."""
     with tempfile.TemporaryDirectory() as folder:
@@ -206,13 +279,15 @@ def keep_outputs(notebook: Any, stored: Any) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Build every notebook; with --execute, run also those whose code has not changed."""
+    """Build every notebook and the guide; with --execute, run also where no code has changed."""
+    write_whole(NOTEBOOKS / "teachers_guide.md", guide().encode())
     for lesson in track(lessons(), "notebooks"):
         file = NOTEBOOKS / f"{lesson.stem}.ipynb"
         notebook = build(lesson)
         stored = nbformat.read(file, 4) if file.exists() else None
         if "--execute" in arguments or stored is None or not keep_outputs(notebook, stored):
             execute(notebook)
+        describe(notebook)
         nbformat.validate(notebook)
         write_whole(file, nbformat.writes(notebook).encode() + b"\n")
         for number, (_, png) in enumerate(figures(notebook), 1):

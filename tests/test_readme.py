@@ -92,12 +92,3 @@ def test_the_gallery_shows_every_figure_with_its_caption() -> None:
             assert file.read_bytes() == png, "run `make notebooks`"
             (row,) = (line for line in README.splitlines() if file.name in line)
             assert row.endswith(f"{caption} |")
-
-
-def test_sections_of_the_teaching_plan_are_in_the_notebooks() -> None:
-    prose = "".join((lessons.NOTEBOOKS / f"{p.stem}.ipynb").read_text() for p in lessons.lessons())
-    plan = README[README.index("**Teaching with them.**") : README.index("## From Python")]
-    named = re.findall(r"\*([A-Z][^*]+)\*", plan.replace("**", ""))
-    assert len(named) > 8
-    for section in named:
-        assert re.search(rf"#+ {section}", prose), section

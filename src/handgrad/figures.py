@@ -1,7 +1,7 @@
 """The figures: one sheet for a run, and what a network's plane looks like."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import rc_context
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from handgrad.problem import Parameters
+from handgrad.rounding import apart
 from handgrad.training import Run
 
 STYLES = ("-", "--", "-.", ":")  # told apart in black and white too
@@ -26,7 +27,7 @@ def run_figure(runs: Sequence[Run], bound: float | None = None) -> Figure:
     figure = Figure(figsize=(13, 7.5))
     figure.subplots_adjust(0.06, 0.07, 0.98, 0.91, wspace=0.25, hspace=0.3)
     figure.suptitle(f"{run.stage}, seed {run.problem.config.seed}")
-    loss, gradients, plane, active, accuracy, apart = figure.subplots(2, 3).flat
+    loss, gradients, plane, active, accuracy, differences = figure.subplots(2, 3).flat
 
     loss.semilogy(epochs, history["train_loss"], "-", color="black", label="training")
     loss.semilogy(epochs, history["val_loss"], "--", color="tab:blue", label="held-out")
@@ -47,10 +48,14 @@ def run_figure(runs: Sequence[Run], bound: float | None = None) -> Figure:
     accuracy.plot(epochs, history["val_accuracy"], color="black")
     _describe(accuracy, f"Held-out accuracy: {run.final['val_accuracy']:.3f}", "accuracy", False)
 
-    if len(runs) > 1 and all(r.trajectory is not None for r in runs):
-        draw_differences(apart, runs, bound)
+    recorded = {r.stage: r.trajectory for r in runs if r.trajectory is not None}
+    if len(runs) > 1 and len(recorded) == len(runs):
+        steps = min(map(len, recorded.values()))
+        first, *others = ([trajectory[1:steps]] for trajectory in recorded.values())
+        draw_apart(differences, dict(zip(list(recorded)[1:], others, strict=True)), first, bound)
+        differences.set_title(f"How far each run is from {run.stage}")
     else:
-        apart.set_axis_off()
+        differences.set_axis_off()
     return figure
 
 
@@ -72,29 +77,54 @@ def draw_plane(axes: Axes, params: Sequence[np.ndarray], x: np.ndarray, y: np.nd
         axes.scatter(
             x[where, 0], x[where, 1], s=12, marker=marker, color=colour, label=f"y = {label}"
         )
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="x₁", ylabel="x₂")
-    axes.legend(loc="upper right", fontsize=8)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, 1.25 * reach), aspect="equal")
+    axes.set(xlabel="x₁", ylabel="x₂")
+    axes.legend(loc="upper center", ncols=2, fontsize=8)  # above the samples
 
 
 def caption(figure: Figure, text: str) -> None:
-    """One line under the figure that says what to see in it."""
-    figure.text(0.5, -0.01, text, ha="center", va="top", style="italic")
+    """One line under the figure that says what to see in it, on white in a dark theme too."""
+    figure.set_facecolor("white")
+    figure.text(0.5, -0.03, text, ha="center", va="top", style="italic")
 
 
-def draw_differences(axes: Axes, runs: Sequence[Run], bound: float | None) -> None:
-    """The largest difference in any parameter from the first run's, after every step."""
-    first = runs[0].trajectory
-    assert first is not None
-    for run, style in zip(runs[1:], STYLES * len(runs), strict=False):
-        assert run.trajectory is not None
-        both = min(len(first), len(run.trajectory))
-        apart = abs(run.trajectory[:both] - first[:both]).max(axis=1)
-        apart[(apart == 0) | (apart > 1e100)] = np.nan  # a log axis has no place for them
-        axes.semilogy(np.arange(both), apart, style, linewidth=1, label=run.stage)
+def medians(history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Epoch 0, and groups of ever more epochs after it: their middles, and their medians.
+
+    history (epochs + 1, columns).
+
+    >>> medians(np.array([[5.0], [4.0], [3.0], [1.0]]))[0].tolist()
+    [0.0, 1.0, 2.0, 3.0]
+    """
+    ends = np.unique(np.geomspace(1, len(history), 16).astype(int))[:-1]
+    epochs = [group.mean() for group in np.split(np.arange(len(history)), ends)]
+    groups = np.split(history, ends)
+    return np.array(epochs), np.array([np.median(group, axis=0) for group in groups])
+
+
+def draw_norms(axes: Axes, norms: np.ndarray, names: Sequence[str]) -> None:
+    """The norms (epochs + 1, 4) of the gradients with these names, told apart in grey too."""
+    epochs, middles = medians(norms)
+    for name, style, norm in zip(names, ("ko-", "ks--", "k^-.", "kx:"), middles.T, strict=True):
+        axes.loglog(1 + epochs, norm, style, markersize=4, label=f"‖{name}‖")
+    axes.set(xlabel="1 + epoch", ylabel="norm, median of a few epochs", title="Gradient norms")
+    axes.legend()
+
+
+def draw_apart(
+    axes: Axes,
+    runs: Mapping[str, Sequence[np.ndarray]],
+    expected: Sequence[np.ndarray],
+    bound: float | None = None,
+) -> None:
+    """How far each run, W1, b1, W2, b2 (updates, …) each, is from the expected one."""
+    for (name, run), style in zip(runs.items(), STYLES * len(runs), strict=False):
+        gaps = apart(run, expected).astype(float)
+        gaps = np.where((gaps > 0) & (gaps < 1e100), gaps, np.nan)  # a log axis has no place for 0
+        axes.semilogy(1 + np.arange(len(gaps)), gaps, style, linewidth=0.9, label=name)
     if bound is not None and np.isfinite(bound):
         axes.axhline(bound, color="tab:red", label=f"bound {bound:.0e}")
-    axes.set(xlabel="step", ylabel="largest difference in a parameter")
-    axes.set_title(f"How far each run is from {runs[0].stage}")
+    axes.set(xlabel="update", ylabel="largest difference in a parameter")
     axes.legend(fontsize=8)
 
 

@@ -1,4 +1,4 @@
-"""The four notebooks, to be copied into a learner's folder.
+"""The four notebooks and a guide for teachers, to be copied into a folder of the reader's.
 
 An installed package has them beside this file; a checkout has them at its top.
 """
@@ -8,11 +8,14 @@ from pathlib import Path
 from handgrad.files import make_folder, write_whole
 from handgrad.problem import BadInput
 
+GUIDE = "teachers_guide.md"
+
 
 def notebooks() -> list[Path]:
-    """The notebooks' files, in order."""
+    """The notebooks' files, in order, and the guide's."""
     here = Path(__file__).parent
-    return sorted(here.glob("*.ipynb")) or sorted((here.parents[2] / "notebooks").glob("*.ipynb"))
+    folder = here if (here / GUIDE).exists() else here.parents[2] / "notebooks"
+    return [*sorted(folder.glob("*.ipynb")), folder / GUIDE]
 
 
 def copy_notebooks(folder: Path, force: bool = False) -> list[Path]:

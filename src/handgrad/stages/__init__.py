@@ -20,7 +20,7 @@ REFERENCE = STAGES[0]
 
 @runtime_checkable
 class Stage(Protocol):
-    """What an engine must have. "Native" is its own kind of array, a tensor for example.
+    """What an engine must have. "Native" means its array type, such as a tensor.
 
     Shapes are those of the stages: x (B, 2), y (B, 1), W1 (h, 2), b1 (h,), W2 (1, h), b2 (1,),
     a1 and h1 (B, h), f (B, 1), L (). Native arrays keep the dtype they were given.

@@ -68,13 +68,22 @@ class TwoLayerXOR(nn.Module):
 
 
 class EpochOrder(Sampler[int]):
-    """Visits the training rows in a given order: row e of `order` (epochs, N) on pass e."""
+    """Visits the training rows in a given order: a row of `order` (epochs, N), see `set_epoch`."""
 
     def __init__(self, order: Tensor) -> None:
-        self.epochs = iter(order)
+        self.order, self.epoch = order, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the row; every pass repeats it until the next call (as `DistributedSampler`)."""
+        if not 0 <= epoch < len(self.order):
+            raise IndexError(f"epoch must be 0 to {len(self.order) - 1}, got {epoch}")
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.order.shape[1]
 
     def __iter__(self) -> Iterator[int]:
-        yield from next(self.epochs).tolist()
+        return iter(self.order[self.epoch].tolist())
 
 
 def backward(x: Tensor, y: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor) -> Four:
@@ -90,11 +99,11 @@ def sgd(
     """Mini-batch SGD; yields the parameters after every update, to be copied if kept."""
     model = TwoLayerXOR(*params)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    data, sampler = TensorDataset(x, y), EpochOrder(order)
     # A loader without a generator of its own draws a number from PyTorch's global one.
-    loader = DataLoader(
-        TensorDataset(x, y), batch_size, sampler=EpochOrder(order), generator=torch.Generator()
-    )
-    for _ in order:  # one epoch
+    loader = DataLoader(data, batch_size, sampler=sampler, generator=torch.Generator())
+    for epoch in range(len(order)):
+        sampler.set_epoch(epoch)
         for x_batch, y_batch in loader:
             optimizer.zero_grad()
             loss(model(x_batch), y_batch).backward()

@@ -1,0 +1,68 @@
+"""Run the notebooks' code over seeds, sizes, rates and dtypes: does a proof ever cry wolf?
+
+    python benchmarks/notebooks.py             100 settings of each notebook, from the whole grid
+    python benchmarks/notebooks.py --draws 10 --most-updates 5000      a quick look
+
+Every proof in a notebook must hold with every setting, so the number of runs that raise must be 0.
+Outcomes ("reaches 0.93") are counted beside them, and proofs that say "not decidable".
+"""
+
+import argparse
+import math
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from rich.progress import track
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "lessons"))
+import build
+import inprocess
+
+SAID = {
+    "reached": "and so at least 0.93: yes",
+    "not decidable": "not decidable",
+    "not in this run": "not in this run",
+}
+
+
+def play(task: tuple[Path, dict[str, object]]) -> tuple[str, dict[str, bool], str]:
+    """Run one notebook with one setting: its name, what it said, and the message if it raised."""
+    lesson, settings = task
+    warnings.filterwarnings("ignore", message=".*non-interactive.*")
+    cells = inprocess.with_settings(inprocess.code(build.build(lesson)), **settings)  # type: ignore[arg-type]
+    try:
+        said = "".join(inprocess.run(cells))
+    except inprocess.Failed as failed:
+        return lesson.stem, {}, f"{settings}: {str(failed).splitlines()[0]}"
+    return lesson.stem, {name: text in said for name, text in SAID.items()}, ""
+
+
+def main() -> None:
+    """Print a line a notebook, and every message of a run that raised."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=100, help="Settings of each notebook.")
+    parser.add_argument(
+        "--most-updates", type=float, default=math.inf, help="Leave out longer runs."
+    )
+    parser.add_argument("--workers", type=int, default=2, help="Processes.")
+    arguments = parser.parse_args()
+    settings = inprocess.draws(arguments.draws, arguments.most_updates)
+    tasks = [(lesson, s) for lesson in build.lessons() for s in settings]
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        results = list(track(pool.map(play, tasks), "runs", total=len(tasks)))
+    print(f"{'notebook':<24} {'runs':>5} {'raised':>7}  " + "  ".join(SAID))
+    for lesson in build.lessons():
+        own = [(said, message) for name, said, message in results if name == lesson.stem]
+        raised = [message for _, message in own if message]
+        counts = "  ".join(
+            f"{sum(said.get(name, False) for said, _ in own):>{len(name)}}" for name in SAID
+        )
+        print(f"{lesson.stem:<24} {len(own):5} {len(raised):7}  {counts}")
+        for message in raised:
+            print("   ", message)
+
+
+if __name__ == "__main__":
+    main()
