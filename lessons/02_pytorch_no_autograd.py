@@ -5,9 +5,10 @@
 # in NumPy and checked it.
 #
 # New here: the library, and nothing else. The same seven lines, in the same order and with the same
-# names, on tensors that record nothing (`requires_grad=False`). If two programs do the same arithmetic
-# on the same numbers, they must agree to rounding, at every step of a training run. They do. We also
-# show three ways in which they quietly would not.
+# names, on tensors that record nothing (`requires_grad=False`). Two programs that do the same arithmetic
+# on the same numbers agree to rounding after one update. Later updates can enlarge the difference, so this
+# notebook measures how far rounding alone may carry a run, and shows that both stay within that. It also
+# shows three ways in which two programs quietly do not agree.
 #
 # **After this notebook you can**
 #
@@ -42,7 +43,7 @@ require(torch, "2.4")
 # %% [markdown]
 # ## The same problem, from the same lines
 #
-# The first two cells are notebook 1's: its functions that make the problem, and its network, renamed so
+# The next two cells are notebook 1's: its functions that make the problem, and its network, renamed so
 # that both networks can stand side by side.
 
 # %% folded="Notebook 1: the problem"
@@ -56,15 +57,15 @@ require(torch, "2.4")
 # same number would *not* draw the same numbers. So PyTorch draws nothing here: it gets the arrays.
 
 # %%
-SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR = 42, 8, 200, 32, 0.1
+SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR, N = 42, 8, 200, 32, 0.1, 500
 DTYPE = np.float64  # or np.float32
 
 data, init, shuffles = np.random.SeedSequence(SEED).spawn(3)
 train, held_out = data.spawn(2)
-x_train, y_train = (a.astype(DTYPE) for a in samples(train, 500))  # (500, 2), (500, 1)
-x_val, y_val = (a.astype(DTYPE) for a in samples(held_out, 500))  # (500, 2), (500, 1)
+x_train, y_train = (a.astype(DTYPE) for a in samples(train, N))  # (N, 2), (N, 1)
+x_val, y_val = (a.astype(DTYPE) for a in samples(held_out, N))  # (N, 2), (N, 1)
 params = [p.astype(DTYPE) for p in initial_parameters(init, HIDDEN)]
-order = batch_order(shuffles, 500, EPOCHS)  # (EPOCHS, 500)
+order = batch_order(shuffles, N, EPOCHS)  # (EPOCHS, N)
 
 drawn = torch.rand(3, generator=torch.Generator().manual_seed(42))
 print("NumPy, seed 42:  ", np.random.default_rng(42).random(3).round(4))
@@ -87,14 +88,14 @@ print("x", x.dtype, tuple(x.shape), "requires_grad =", x.requires_grad)
 # %% [markdown]
 # ## Forward and backward agree
 #
-# The two libraries may add in different orders, and each addition rounds its result by at most $u$ of
-# its size. So two right programs differ by a number of roundings, times $u$, times the sum of the sizes
-# of all that is added up. The sums are easy to get: run the same lines on absolute values. How many
-# roundings? In the worst case one for each addition; the libraries add in several chains side by side,
-# so a quarter of that is enough.
+# The two libraries may add in different orders. Each operation rounds its result by at most
+# $u = \varepsilon / 2$ of its size, and at most $n = h + B + 10$ of them lie on the way to a gradient (notebook 1
+# counts them). So either program is off by at most $n u$ times the sum of the sizes of all that is added
+# up, and two of them are at most $n \varepsilon$ times that apart. The sums of the sizes are easy to get: run
+# the same lines on absolute values.
 #
 # We look at three points: the initial network, one to which random numbers were added, biases
-# included, and one where all units sit on their kinks (x = 0 and zero biases).
+# included, and one where all units sit on their kinks, $a_1 = 0$ (x = 0 and zero biases; y = 1).
 
 # %% folded="Notebook 1: check, and the bound at a point"
 # include lesson: check
@@ -108,7 +109,7 @@ on_kinks = [params[0], 0 * params[1], *params[2:]]
 points = {
     "initial": (x_train, y_train, *params),
     "shaken": (x_train, y_train, *shaken),
-    "on the kinks": (0 * x_train[:1], y_train[:1], *on_kinks),
+    "on the kinks": (0 * x_train[:1], np.ones((1, 1), DTYPE), *on_kinks),
 }
 
 for where, at in points.items():
@@ -126,16 +127,23 @@ for where, at in points.items():
 # ## The whole run agrees
 #
 # Each update starts from the last one's result. So what becomes of a difference $\delta$ between two
-# runs? The update $p \leftarrow p - \eta \, g(p)$ turns it into about $\delta - \eta H \delta$, where $H$
-# says how the gradient changes with the parameters. Where the loss is a wide bowl and $\eta$ is small,
-# that is a little less than $\delta$: differences fade. Where $\eta H$ is larger than 2, each update makes
-# them **larger**, and after some thousand updates two right programs may have nothing in common.
+# runs? The update $p \leftarrow p - \eta \, g(p)$ carries it on. Say the gradient $g$ changes by $\lambda \delta$
+# when the parameters change by $\delta$. Then the update multiplies the difference by $1 - \eta \lambda$.
 #
-# So no fixed number is a fair bound for a run. We measure one: train NumPy once more with every sum in
-# the reverse order, and once more with every initial parameter moved to the next number. The
-# largest difference from the plain run shows what rounding can do here. 50 times that is the bound
-# (at least 1e-12 in float64, 1e-5 in float32). If it is larger than 1e-9 (1e-3), a mistake could hide
-# below it. Then the notebook says that nothing can be decided at this rate, and does not say "equal".
+# - With $0 < \eta \lambda < 2$ it shrinks.
+# - With $\lambda < 0$, where the loss bends downwards, it grows, at every rate.
+# - With $\eta \lambda > 2$ it grows too, and changes its sign each time.
+#
+# Besides, each update adds new roundings, and a unit may be on in one run and off in the other. So
+# differences can grow even at a small rate. At a large one two right programs may have nothing in common
+# after some thousand updates.
+#
+# A fixed number alone is therefore no fair bound for a run. We measure: NumPy trains again with the samples
+# of each batch and the hidden units in the reverse order, and again with every initial parameter moved to
+# the next number. The bound is 50 times the largest difference from the plain run, but at least 1e-12 in
+# float64 and 1e-5 in float32 (in proportion more where parameters exceed 4). A mistake that moves the
+# parameters by less than the bound is not seen. Above 1e-9 (1e-3) we call the bound useless: the notebook
+# says that nothing can be decided at this rate, and does not say "equal".
 
 # %% folded="Helpers: a run on record, its bound, and the check of it"
 # include rounding: RUN_FLOOR, RUN_LIMIT, record, apart, run_bound
@@ -154,8 +162,8 @@ check_run(f"W1, b1, W2, b2 after each of {len(torch_run[0])} updates", torch_run
 
 # %%
 figure, axes = plt.subplots(figsize=(7.5, 4))
-draw_apart(axes, {"PyTorch": torch_run}, numpy_run, RUN_BOUND)
-caption(figure, "How far PyTorch's parameters are from NumPy's. Gaps: equal to the last bit.")
+draw_apart(axes, {"PyTorch minus NumPy": torch_run}, numpy_run, RUN_BOUND)
+caption(figure, "Where no line is drawn, both are equal to the last bit.")
 plt.show()
 
 # %% [markdown]
@@ -163,7 +171,7 @@ plt.show()
 
 # %%
 def nearly_backward(*arguments: Tensor) -> Four:
-    """`backward`, with dW2 wrong in its ninth digit."""
+    """`backward`, with dW2 too large by one part in a billion."""
     dW1, db1, dW2, db2 = backward(*arguments)
     return dW1, db1, dW2 * (1 + 1e-9), db2
 
@@ -221,12 +229,14 @@ check("relu′(0) against relu_derivative(0)", slopes["relu"], relu_derivative(t
 # ### 2. (B,) against (B, 1)
 #
 # With targets of shape (B,), `f - y` broadcasts to (B, B): every prediction is compared with every
-# target. `loss` accepts it silently, and gives another number. Our hand-written `backward` refuses the
-# shapes further on. Autograd does not: it hands out gradients of the wrong loss, without a word.
+# target, and so all are pulled towards the mean target. `loss` accepts it silently, and gives another
+# number. Our hand-written `backward` stops a few lines later, as (B, B) does not fit `W2`. Autograd does
+# not: it hands out gradients of the wrong loss, without a word.
 
 # %%
 y_flat = y[:, 0]  # (B,)
-print("f − y", tuple((forward(x, W1, b1, W2, b2)[2] - y).shape), " f − y[:, 0]", tuple((x[:, :1] - y_flat).shape))
+f = forward(x, W1, b1, W2, b2)[2]
+print("f − y has shape", tuple((f - y).shape), "and f − y[:, 0]", tuple((f - y_flat).shape))
 for which, at in (("initial", (W1, b1, W2, b2)), ("trained", trained)):
     f = forward(x, *at)[2]
     print(f"{which}: loss {loss(f, y).item():.6f}, with (B,) targets {loss(f, y_flat).item():.6f}")
@@ -245,7 +255,8 @@ print("the right dW2 begins              ", backward(x, y, W1, b1, W2, b2)[2][0,
 # ### 3. float32 by default
 #
 # `torch.tensor([0.1])` is float32, while an array from NumPy keeps its float64. Rounding is then 2²⁹
-# times as coarse, half a billion, and so are the bounds. Here are both, from the same float32 numbers:
+# times as coarse, half a billion, and so are the bounds at a point. Here are both, from the same float32
+# numbers:
 
 # %%
 print("torch.tensor([0.1]).dtype          ", torch.tensor([0.1]).dtype)
@@ -269,9 +280,10 @@ float32_off = apart(runs["float32"], runs["float64"]).max()
 print(f"float32's rounding moves the run by {float32_off:.1e}, the mistake in dW2 by {moved:.1e}")
 
 figure, axes = plt.subplots(figsize=(7.5, 4))
-draw_apart(axes, {"float32": runs["float32"]}, runs["float64"], narrow_bound)
-draw_apart(axes, {f"{DTYPE.__name__}, with the mistake": nearly_run}, torch_run)
-caption(figure, "Where float32's curve is the higher one, the mistake drowns in float32's rounding.")
+draw_apart(axes, {"float32 minus float64": runs["float32"]}, runs["float64"], narrow_bound)
+mistaken = {"the run with the mistake minus the one without": [p[: len(runs["float32"][0])] for p in nearly_run]}
+draw_apart(axes, mistaken, [p[: len(runs["float32"][0])] for p in torch_run])
+caption(figure, "A mistake whose curve lies below float32's rounding cannot be seen in float32.")
 plt.show()
 
 # %% [markdown]
@@ -279,9 +291,9 @@ plt.show()
 #
 # - Forward values, gradients, and the parameters after every update are NumPy's, to rounding. Where
 #   rounding alone could carry the runs apart, the notebook says so.
-# - A mistake of one part in a billion is seen in float64, in a run that is long enough. In float32 it
+# - As delivered, a mistake of one part in a billion is seen in float64, at the first update. In float32 it
 #   drowns in rounding.
-# - `torch.relu` keeps the contract ReLU′(0) = 0. `clamp` and `maximum` do not.
+# - `torch.relu` keeps our choice ReLU′(0) = 0. `clamp` and `maximum` do not.
 #
 # Next: [3, autograd](03_pytorch_autograd.ipynb), where PyTorch writes the backward pass.
 #
@@ -328,7 +340,8 @@ plt.show()
 # rate 2: 8e-15 apart, the bound is 2e-12
 # ```
 #
-# Yes: at larger rates later updates enlarge a difference. The bound is measured, so it grows along.
+# A little. Here the bound is its least value: 1e-12, and at rate 2, where a parameter grows to 8,
+# twice that. 50 times the measured difference is below it.
 # </details>
 #
 # **3.** Add up the samples of each batch in the reverse order, in NumPy alone. How far apart are
@@ -349,6 +362,6 @@ plt.show()
 # PyTorch against NumPy: 4e-15
 # ```
 #
-# As far as the two libraries are from each other. It is the order of the additions that differs,
-# nothing else.
+# The same order of magnitude: another order of the additions alone moves NumPy's run about as far. (A
+# library may also fuse a product and a sum into one rounding.)
 # </details>

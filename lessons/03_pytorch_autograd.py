@@ -13,7 +13,7 @@
 #
 # - say what PyTorch records, where a gradient is kept, and why it adds up there;
 # - use `requires_grad`, `retain_grad`, `detach` and `no_grad` for what they are for;
-# - read the two error messages that everybody meets;
+# - read the three error messages that everybody meets;
 # - put a backward pass of your own into autograd, and check it.
 #
 # **Time**, in minutes: *The same problem* 2 · *The same forward pass, recorded* 8 ·
@@ -34,6 +34,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch.autograd.function import once_differentiable
 from torch.autograd.gradcheck import GradcheckError
 
 # include lesson: require
@@ -59,15 +60,15 @@ require(torch, "2.4")
 # include rounding: point_bounds; forward as numpy_forward, backward as numpy_backward, loss as numpy_loss
 
 # %%
-SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR = 42, 8, 200, 32, 0.1
+SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR, N = 42, 8, 200, 32, 0.1, 500
 DTYPE = np.float64  # or np.float32
 
 data, init, shuffles = np.random.SeedSequence(SEED).spawn(3)
 train, held_out = data.spawn(2)
-x_train, y_train = (a.astype(DTYPE) for a in samples(train, 500))  # (500, 2), (500, 1)
-x_val, y_val = (a.astype(DTYPE) for a in samples(held_out, 500))  # (500, 2), (500, 1)
+x_train, y_train = (a.astype(DTYPE) for a in samples(train, N))  # (N, 2), (N, 1)
+x_val, y_val = (a.astype(DTYPE) for a in samples(held_out, N))  # (N, 2), (N, 1)
 params = [p.astype(DTYPE) for p in initial_parameters(init, HIDDEN)]
-order = batch_order(shuffles, 500, EPOCHS)  # (EPOCHS, 500)
+order = batch_order(shuffles, N, EPOCHS)  # (EPOCHS, N)
 print("training samples", x_train.shape, "held-out samples", x_val.shape)
 
 # %% [markdown]
@@ -80,21 +81,22 @@ print("training samples", x_train.shape, "held-out samples", x_val.shape)
 
 # %%
 NAMES = ("dW1", "db1", "dW2", "db2")
-x, y = to_native(x_train), to_native(y_train)  # (500, 2), (500, 1)
+x, y = to_native(x_train), to_native(y_train)  # (N, 2), (N, 1)
 W1, b1, W2, b2 = (to_native(p).requires_grad_() for p in params)
 a1, h1, f = forward(x, W1, b1, W2, b2)
 L = loss(f, y)
 for name, tensor in (("x", x), ("W1", W1), ("a1", a1), ("f", f)):
     print(f"{name:<3} requires_grad = {tensor.requires_grad!s:<6} is_leaf = {tensor.is_leaf}")
 BOUNDS = point_bounds(x_train, y_train, *params)
-check("L", L.detach(), numpy_loss(numpy_forward(x_train, *params)[2], y_train), BOUNDS["L"])
+check("L", L.item(), numpy_loss(numpy_forward(x_train, *params)[2], y_train), BOUNDS["L"])
 
 # %% [markdown]
 # A **leaf** is a tensor that no recorded operation made: data, or a parameter. A tensor requires a
 # gradient if it was told to, or if anything it was made from does. So `a1` requires one, and is no leaf.
 #
-# `L.detach()` is the same number without its history. NumPy cannot hold a history, so it refuses a
-# tensor that has one. `torch.no_grad()` switches the recording off for a whole block.
+# PyTorch refuses to hand a tensor that requires a gradient to NumPy, as NumPy would lose the recording.
+# `f.detach()` is the same tensor outside the graph. (It shares its memory with `f`: change one in place,
+# and the other changes too.) `torch.no_grad()` switches the recording off for a whole block.
 
 # %%
 try:
@@ -102,18 +104,18 @@ try:
 except RuntimeError as error:
     print("f.numpy():", error)
 else:
-    raise AssertionError("NumPy should refuse a tensor that requires a gradient")
+    raise AssertionError("PyTorch should refuse to hand NumPy a tensor that requires a gradient")
 with torch.no_grad():
     print("under no_grad: f requires_grad =", forward(x, W1, b1, W2, b2)[2].requires_grad)
 
 # %% [markdown]
 # ### The graph
 #
-# Every result knows the operation that made it (`grad_fn`), and that one knows where its inputs came
-# from (`next_functions`). Read it from the top: it is the forward pass from its bottom to its top,
-# the order in which notebook 1 applied the chain rule. `Mul`, `Mean` and `Pow` are the loss's ½, mean
-# and square, `Sub` is f − y, `Add` adds a bias, `Mm` is `@`, `Permute` is `.T`. `AccumulateGrad` is a
-# parameter: there the gradient is kept.
+# Every result that requires a gradient knows the operation that made it (`grad_fn`), and that one knows
+# where its inputs came from (`next_functions`). Read it from the top. The last operation of the forward
+# pass comes first. That is the order of the chain rule in notebook 1. `Mul`, `Mean` and `Pow` are the
+# loss's ½, mean and square, `Sub` is f − y, `Add` adds a bias, `Mm` is `@`, `Permute` is `.T`.
+# `AccumulateGrad` is the end of a path: it adds what arrives to the `.grad` of a parameter.
 
 # %%
 def walk(node: Any, names: dict[int, str], depth: int = 0) -> list[str]:
@@ -134,9 +136,9 @@ if sum("AccumulateGrad" in line for line in graph) != 4:
 # %% [markdown]
 # ## `backward()`, against the hand-written gradients
 #
-# `L.backward()` leaves ∂L/∂p in the `.grad` of every **leaf** that requires one. For intermediates such
-# as `f` it is used on the way and thrown away, to save memory. `retain_grad()` asks to keep it. So each
-# link of notebook 1's chain can be compared, not only its ends.
+# `L.backward()` adds ∂L/∂p to the `.grad` of every **leaf** that requires one and that L depends on. The
+# gradient of an intermediate such as `f` is used on the way and thrown away, to save memory.
+# `retain_grad()` asks to keep it. So each link of notebook 1's chain can be compared, not only its ends.
 
 # %%
 def recorded() -> dict[str, Tensor]:
@@ -168,9 +170,9 @@ for name, gradient in (("df", df), ("dh1", dh1), ("da1", da1)):
 # %% [markdown]
 # ### Gradients accumulate
 #
-# `backward()` **adds** to `.grad`. That is the chain rule: a tensor that is used in several places gets
-# the sum of what comes back from each. PyTorch cannot know that a second loss is not one more use. So
-# two calls without clearing give twice the gradient, and nothing complains.
+# `backward()` **adds** to `.grad`. Two losses, one after the other, leave the gradient of their sum. That is
+# useful when a batch is worked through in parts. It is a trap when the old gradient should be gone: two
+# calls without clearing give twice the gradient, and nothing complains.
 
 # %%
 twice = recorded()
@@ -182,7 +184,8 @@ check("W1.grad after two backward passes, against twice one", twice["W1"].grad, 
 # ### `backward` twice on the same graph
 #
 # That was a new forward pass each time. The same `L` cannot go back twice: after the first walk PyTorch
-# frees what the graph had kept (here h1, the mask of the ReLU, …). You will meet this message:
+# frees the values that the graph had kept for it (here f − y, h1 and the factors of the products). You
+# will meet this message:
 
 # %%
 once = recorded()
@@ -198,9 +201,10 @@ else:
 # The cure is nearly always to compute the loss anew. (`backward(retain_graph=True)` keeps the graph, for
 # the rare case that really needs it twice.)
 #
-# So `backward` clears `.grad` before it asks for the gradient. Where notebook 2 had seven lines, two
-# remain. In `sgd` the update stands under `no_grad`: it is no part of the loss, and must not be
-# recorded. PyTorch refuses to change a leaf in place while it records:
+# Our own function `backward` clears `.grad` first and then calls PyTorch's `.backward()`. That one line
+# stands where notebook 2 had seven. In `sgd` the update stands under `no_grad`: it is no part of the loss,
+# and must not be recorded. While PyTorch records, it refuses to change a leaf that requires a gradient in
+# place. ("Variable" in the message is an old name for a tensor.)
 
 # %%
 # include pytorch_autograd: backward, sgd
@@ -217,10 +221,10 @@ else:
 # %% [markdown]
 # ## A third witness: differences
 #
-# Central differences of the loss know neither the hand-written lines nor autograd. They are taken on
-# the 32 samples that are farthest from every kink, with half the largest step that crosses none, once in
-# float64 and once in float32. The bound is notebook 1's: roundings, times ε, times the sizes, over the
-# step.
+# Central differences of the loss know neither the hand-written lines nor autograd. As in notebook 1, all
+# parameters are first moved by small random amounts. The differences are taken on the 32 samples that are
+# farthest from every kink, with half the largest step that crosses none, once in float64 and once in
+# float32. The bound is notebook 1's: roundings, times ε, times |f − y|, times the sizes, over the step.
 
 # %% folded="Notebook 1: the bound on a difference"
 # include rounding: slope_bound; forward as numpy_forward
@@ -240,43 +244,48 @@ def central_difference(p: Tensor, loss_at: Callable[[], Tensor], step: float) ->
     return slopes
 
 
+def slopes_and_gradients(dtype: type, step: float) -> tuple[list[tuple[Tensor, Tensor]], float]:
+    """For each parameter its slope and autograd's gradient; and the bound on their difference."""
+    arrays = [a.astype(dtype) for a in (x_train[rows], y_train[rows], *point)]
+    xs, ys, *ps = map(to_native, arrays)
+    gradients = [g.clone() for g in backward(xs, ys, *ps)]
+    with torch.no_grad():
+        slopes = [central_difference(p, lambda: loss(forward(xs, *ps)[2], ys), step) for p in ps]
+    return list(zip(slopes, gradients, strict=True)), slope_bound(*arrays, step)
+
+
 rng = np.random.default_rng(0)
 point = [(p + 0.1 * rng.standard_normal(p.shape)).astype(DTYPE) for p in params]
 rows = np.argsort(-abs(numpy_forward(x_train, *point)[0]).min(axis=1))[:32]
 first_kink = float(abs(numpy_forward(x_train[rows], *point)[0]).min())
 print(f"largest step that crosses no kink for sure: {first_kink:.1e}; we take half of it")
-errors = {}
 for dtype in (np.float64, np.float32):
-    arrays = [a.astype(dtype) for a in (x_train[rows], y_train[rows], *point)]
-    xs, ys, *ps = map(to_native, arrays)
-    by_autograd = [g.clone() for g in backward(xs, ys, *ps)]
-    bound = slope_bound(*arrays, first_kink / 2)
-    with torch.no_grad():
-        for name, p, gradient in zip(NAMES, ps, by_autograd, strict=True):
-            slope = central_difference(p, lambda: loss(forward(xs, *ps)[2], ys), first_kink / 2)
-            check(name, slope, gradient, bound)
-            errors[name, dtype] = (slope - gradient).abs().max().item()
+    pairs, allowed = slopes_and_gradients(dtype, first_kink / 2)
+    for name, (slope, gradient) in zip(NAMES, pairs, strict=True):
+        check(name, slope, gradient, allowed)
 
 # %% [markdown]
 # ### Why float32 seems to disagree
 #
-# With a small step the float32 numbers look bad, and one is tempted to blame the ReLU's kink. But the
-# float64 check took **the same step at the same point**, so it would have crossed the same kinks. Its
-# errors are smaller by about 2²⁹ = 5.4e8, the ratio of the two roundings. What is seen in float32 is
-# rounding:
+# With a small step float32's slopes look bad, and one is tempted to blame the ReLU's kink. But float64
+# takes **the same step at the same point**, and no sample crosses a kink. Its errors are smaller by about
+# 2²⁹ = 5.4e8, the ratio of the two roundings. What is seen in float32 is rounding:
 
 # %% tags=["volatile"]
-for name in NAMES:
-    wide, narrow = errors[name, np.float64], errors[name, np.float32]
-    ratio = f"{narrow / wide / 2**29:.2f} times 2^29" if wide else "no ratio, float64's is 0"
-    print(f"{name}: float32's error {narrow:.0e}, float64's {wide:.0e}, {ratio}")
+for step in (first_kink / 1e2, first_kink / 1e4, first_kink / 1e6):
+    errors = []
+    for dtype in (np.float64, np.float32):
+        pairs, _ = slopes_and_gradients(dtype, step)
+        errors.append(max((slope - gradient).abs().max().item() for slope, gradient in pairs))
+    print(f"step {step:.0e}: largest error {errors[0]:.0e} in float64, {errors[1]:.0e} in float32")
 
 # %% [markdown]
 # ## Our backward pass inside autograd
 #
-# A `torch.autograd.Function` carries its own backward pass. This one has the hand-written lines in it;
-# the rest of PyTorch cannot tell it from a built-in. `ctx` keeps what the backward pass needs, `dL` is
-# what arrives from above (1, when L is the end), and a `None` says that x or y gets no gradient.
+# A `torch.autograd.Function` carries its own backward pass. This one has the hand-written lines in it, and
+# `.backward()` uses it like a built-in. `ctx` keeps what the backward pass needs, `dL` is what arrives
+# from above (1, when L is the end), and a `None` says that x or y gets no gradient. These lines give first
+# derivatives only. `once_differentiable` makes PyTorch refuse a second one, which would be wrong.
 
 # %%
 class HandWrittenLoss(torch.autograd.Function):
@@ -289,6 +298,7 @@ class HandWrittenLoss(torch.autograd.Function):
         return loss(f, y)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dL):
         x, y, W2, a1, h1, f = ctx.saved_tensors
         df = dL * (f - y) / len(x)  # (B, 1)
@@ -302,9 +312,9 @@ class HandWrittenLoss(torch.autograd.Function):
 
 
 # %% [markdown]
-# `torch.autograd.gradcheck` compares it with central differences, in float64 and with a step of 1e-6. Its
-# default tolerances are atol = 1e-5 and rtol = 1e-3, whatever the function. We know how large rounding
-# can be, so we pass our own bound as `atol`, and no `rtol`.
+# `torch.autograd.gradcheck` compares it with central differences. It needs float64 inputs. It accepts an
+# error up to atol + rtol · |slope|, by default with atol = 1e-5 and rtol = 1e-3, whatever the function. We
+# know how large rounding can be, so we pass our own bound as `atol`, and no `rtol`.
 
 # %%
 wide_arrays = [a.astype(np.float64) for a in (x_train[rows], y_train[rows], *point)]
@@ -320,8 +330,9 @@ for name, leaf, gradient in zip(NAMES, leaves, numpy_backward(*wide_arrays), str
     check(name, leaf.grad, gradient, check_bounds[name])
 
 # %% [markdown]
-# A check is worth what it catches. The same function with `dW1` too large by 0.1 %: the default
-# tolerances let it pass, ours do not. (`input 0` is W1: gradcheck counts only inputs with gradients.)
+# A check is worth what it catches. The same function with `dW1` too large by 0.1 %: with rtol = 1e-3
+# every error of 0.1 % fits, and ours finds it. (A *Jacobian* is the table of all derivatives. `input 0` is
+# W1: gradcheck counts only inputs with gradients.)
 
 # %%
 class NearlyRight(HandWrittenLoss):
@@ -355,7 +366,8 @@ if not refused(NearlyRight, **step, **tight) and too_much > 2 * tight["atol"]:
 # %% [markdown]
 # ## The whole run agrees
 #
-# As in notebook 2: the bound is 50 times what rounding does to NumPy's own run.
+# The bound is notebook 2's: 50 times what rounding does to NumPy's own run, but at least 1e-12 (float32:
+# 1e-5).
 
 # %% folded="Notebook 2: a run on record, its bound, and the check of it"
 # include rounding: RUN_FLOOR, RUN_LIMIT, record, apart, run_bound
@@ -375,8 +387,8 @@ check_run(f"W1, b1, W2, b2 after each of {len(numpy_run[0])} updates", autograd_
 
 # %%
 figure, axes = plt.subplots(figsize=(7.5, 4))
-draw_apart(axes, {"autograd": autograd_run}, numpy_run, RUN_BOUND)
-caption(figure, "How far autograd's parameters are from the run by hand. Gaps: equal to the last bit.")
+draw_apart(axes, {"autograd minus by hand": autograd_run}, numpy_run, RUN_BOUND)
+caption(figure, "Where no line is drawn, both are equal to the last bit.")
 plt.show()
 
 # %%
@@ -387,11 +399,11 @@ trained_well(((f_val >= 0.5) == (y_val == 1)).mean(), a1_train, bool(np.isfinite
 # %% [markdown]
 # ## What has been proven
 #
-# - Autograd's gradients are the hand-written ones, at the parameters and at every intermediate.
+# - Autograd's gradients agree with the hand-written ones to rounding, at the parameters and at a1, h1, f.
 # - Differences agree with both, within the rounding of the loss over the step, in float64 and float32.
 # - The hand-written backward pass works inside autograd. `gradcheck` sees a 0.1 % mistake only with
 #   tolerances tighter than its own.
-# - The whole run is NumPy's, within a bound that is measured.
+# - The whole run is NumPy's, within the bound of notebook 2.
 #
 # ## What to change to make it a module
 #
@@ -470,14 +482,14 @@ trained_well(((f_val >= 0.5) == (y_val == 1)).mean(), a1_train, bool(np.isfinite
 #         print("passed")
 #     except GradcheckError as error:
 #         print("refused:", str(error).splitlines()[0].rstrip(","))
-# print("double precision" in str(said[0].message))
+# print(str(said[0].message).strip()[:80])
 # ```
 #
 # ```text
 # refused: Jacobian mismatch for output 0 with respect to input 0
-# True
+# Input #2 requires gradient and is not a double precision floating point or compl
 # ```
 #
 # The gradient is right. In float32 a step of 1e-6 is mostly rounding, so the check refuses it all the
-# same. The warning says that the input is not in double precision.
+# same. The warning goes on: it is not in double precision.
 # </details>

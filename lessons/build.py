@@ -214,34 +214,57 @@ def guide() -> str:
     """The guide for teachers, with its table of mistakes filled in from the catalogue."""
     text = (LESSONS / "teachers_guide.md").read_text()
     (names,) = MISTAKES.findall(text)
-    rows = ["| mistake | the line | wrong gradients | accuracy |", "|---|---|---|---|"]
+    rows = ["| line | what it does | wrong | noticed by | accuracy |", "|---|---|---|---|---|"]
     rows += [mistake_row(name) for name in names.split("; ")]
     return MISTAKES.sub(lambda _: "\n".join(rows), text)
 
 
 def mistake_row(name: str) -> str:
-    """What one mistake of the catalogue does to the default training, at its lowest layer."""
+    """One mistake of the catalogue at its lowest layer: what notices it, and how training ends."""
     mistake, problem = CATALOGUE[name], make_problem()
-    layer = mistake.layers(2)[0]
-    wrong_line = mistake.backward(layer, lr=problem.config.lr, batch_size=problem.config.batch_size)
-    stage, spoilt = fresh_copy(numpy_manual), set()
+    config, layer = problem.config, mistake.layers(2)[0]
+    wrong_line = mistake.backward(layer, lr=config.lr, batch_size=config.batch_size)
+    wrong: list[str] = []
 
     def backward(x: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
         (dW1, dW2), (db1, db2) = wrong_line([W1, W2], [b1, b2], x, y)
-        wrong, right = (dW1, db1, dW2, db2), numpy_manual.backward(x, y, W1, b1, W2, b2)
-        for gradient, one, other in zip(GRADIENTS, wrong, right, strict=True):
-            if one.shape != other.shape or abs(one - other).max() > 1e-9:
-                spoilt.add(gradient)
-        return wrong
+        found, right = (dW1, db1, dW2, db2), numpy_manual.backward(x, y, W1, b1, W2, b2)
+        pairs = zip(GRADIENTS, found, right, strict=True)
+        wrong[:] = [g for g, p, q in pairs if p.shape != q.shape or abs(p - q).max() > 1e-9]
+        return found
 
+    batch = problem.x_train[:32], problem.y_train[:32]
+    for _ in range(2):  # some mistakes begin with the second call
+        gradients = backward(*batch, *problem.params)
+    seen = wrong.copy()
+    noticed = "the gradient check" + (" at its second call" if "before" in mistake.line else "")
+    if any(g.shape != p.shape for g, p in zip(gradients, problem.params, strict=True)):
+        noticed = "the shapes"
+    stage = fresh_copy(numpy_manual)
     stage.backward = backward
     try:
         run = train(problem, stage)
         reached = f"{run.final['val_accuracy']:.3f}" if run.diverged_at is None else "diverges"
     except ValueError:
-        reached = "an error: the shapes do not fit"
-    where = ", ".join(f"`{g}`" for g in GRADIENTS if g in spoilt) or "none, but on a kink"
-    return f"| {mistake.sentence} | `{mistake.line}` | {where} | {reached} |"
+        reached = "an error"
+    if not seen:
+        backward(problem.x_train[:20], problem.y_train[:20], *problem.params)  # a short batch
+        noticed = "the whole run, in the short batch" if wrong else "a check on a kink"
+        seen = wrong.copy()
+    names = ", ".join(f"`{g}`" for g in seen) or "none elsewhere"
+    line = as_written(mistake.line, layer)
+    return f"| `{line}` | {mistake.sentence} | {names} | {noticed} | {reached} |"
+
+
+def as_written(line: str, layer: int) -> str:
+    """The catalogue's line with the names that it has in `numpy_manual.backward`."""
+    link, _, expression = line.partition(" = ")
+    below = {"h": "x", "W": "W1", "b": "b1", "da": "da1", "above": "a1"}
+    above = {"h": "h1", "W": "W2", "b": "b2", "da": "df", "above": "f", "a": "a1", "dh": "dh1"}
+    names = (below if layer == 0 else above) | {"dW": f"dW{layer + 1}"}
+    names |= {"before_W": f"before_dW{layer + 1}", "before_b": f"before_db{layer + 1}"}
+    target = link if link == "df" else f"{link}1" if link in ("dh", "da") else f"{link}{layer + 1}"
+    return f"{target} = " + re.sub(r"(?<![.\w])(\w+)", lambda m: names.get(m[1], m[1]), expression)
 
 
 def fresh_copy(module: ModuleType) -> Any:

@@ -17,7 +17,9 @@ import matplotlib.pyplot as plt
 
 matplotlib.use("Agg")
 
-SETTINGS = re.compile(r"^SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR = .*\nDTYPE = np\.\w+", re.MULTILINE)
+SETTINGS = re.compile(
+    r"^SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR, N = .*\nDTYPE = np\.\w+", re.MULTILINE
+)
 
 
 class Failed(Exception):
@@ -40,11 +42,13 @@ def with_settings(
     epochs: int = 200,
     batch_size: int = 32,
     lr: float = 0.1,
+    n: int = 500,
     dtype: str = "float64",
 ) -> list[str]:
     """The cells with the one that holds the settings changed."""
-    line = f"SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR = {seed}, {hidden}, {epochs}, {batch_size}, {lr}"
-    return [SETTINGS.sub(f"{line}\nDTYPE = np.{dtype}", cell) for cell in cells]
+    values = f"{seed}, {hidden}, {epochs}, {batch_size}, {lr}, {n}"
+    lines = f"SEED, HIDDEN, EPOCHS, BATCH_SIZE, LR, N = {values}\nDTYPE = np.{dtype}"
+    return [SETTINGS.sub(lines, cell) for cell in cells]
 
 
 def run(

@@ -63,10 +63,10 @@ def draw_plane(axes: Axes, params: Sequence[np.ndarray], x: np.ndarray, y: np.nd
     """Samples x (B, 2) of classes y (B, 1), where f ≥ ½ (shaded), and each unit's line a1 = 0."""
     W1, b1, W2, b2 = params
     reach = float(abs(x).max()) * 1.05
-    side = np.linspace(-reach, reach, 201)
-    grid = np.stack(np.meshgrid(side, side), axis=-1)  # (201, 201, 2)
+    side, height = np.linspace(-reach, reach, 201), np.linspace(-reach, 1.25 * reach, 226)
+    grid = np.stack(np.meshgrid(side, height), axis=-1)  # (226, 201, 2)
     f = np.maximum(grid @ W1.T + b1, 0) @ W2[0] + b2
-    axes.contourf(side, side, f, levels=[-np.inf, 0.5, np.inf], colors=["white", "lightgrey"])
+    axes.contourf(side, height, f, levels=[-np.inf, 0.5, np.inf], colors=["white", "lightgrey"])
     for (w1, w2), b in zip(W1, b1, strict=True):  # w1 x1 + w2 x2 + b = 0
         if w1 or w2:
             foot = -b * np.array([w1, w2]) / (w1**2 + w2**2)  # its point nearest to 0

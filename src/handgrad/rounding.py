@@ -22,19 +22,18 @@ def point_bounds(
 ) -> dict[str, float]:
     """How far apart rounding may carry two right programs, for each value and each gradient.
 
-    (4 + n / 4) u S. S is the sum of the magnitudes that are added up: the same lines, run on
-    absolute values. n additions lead to the quantity, and each rounds by at most u of S. The
-    libraries add in interleaved chains: in 3,000 random networks of all sizes n / 6 was seen,
-    where all samples are alike, the worst case. A unit whose a1 is within its own rounding of 0
-    may be on in one program and off in the other; what it passes on is added to dW1 and db1.
+    n ε S. S is the sum of the magnitudes that are added up: the same lines, run on absolute values.
+    No number passes more than n roundings on its way, and each is at most u of its size, in both
+    programs; ε = 2u. A unit whose a1 is within its own rounding of 0 may be on in one program and
+    off in the other; what it passes on is added to da1, dW1 and db1.
     """
-    u, (B, h) = np.finfo(x.dtype).eps / 2, (len(x), len(b1))
+    eps, (B, h) = np.finfo(x.dtype).eps, (len(x), len(b1))
     sizes = [abs(a) for a in (W1, b1, W2, b2)]
     Sa1, Sh1, Sf = forward(abs(x), *sizes)  # (B, h), (B, h), (B, 1)
     SdW1, Sdb1, SdW2, Sdb2 = backward(abs(x), -abs(y), *sizes)  # f − (−|y|) = f + |y|
     Sdf = (Sf + abs(y)) / B  # (B, 1)
     Sdh1 = Sdf * sizes[2]  # (B, h)
-    to_a1, to_f, to_df, to_end = ((4 + n / 4) * u for n in (3, h + 4, h + 6, h + 4 + B))
+    to_a1, to_f, to_df, to_end = (n * eps for n in (3, h + 4, h + 7, h + B + 10))
     doubtful = Sdh1 * (abs(forward(x, W1, b1, W2, b2)[0]) < to_a1 * Sa1)  # (B, h)
     bounds = {
         "a1": to_a1 * Sa1,
@@ -96,11 +95,11 @@ def run_bound(
 ) -> float:
     """How far rounding may carry two right programs apart along a run.
 
-    Later updates carry a difference on, and may enlarge it; by how much, a right `sgd` tells,
-    compared with itself. The larger of `RUN_FLOOR`, for parameters up to 4 and in proportion
-    beyond, and 50 times how far it moves when it adds up the samples of every batch, and its hidden
-    units, in the reverse order; or when its initial parameters become the next number. run: what it
-    recorded, see `record`; made here when left out.
+    Later updates carry a difference on, and may enlarge it. How much is measured by comparing a
+    right `sgd` with itself. The bound is the larger of `RUN_FLOOR`, for parameters up to 4 and in
+    proportion beyond, and 50 times how far it moves when it adds up the samples of every batch, and
+    its hidden units, in the reverse order; or when its initial parameters become the next number.
+    run: what it recorded, see `record`; made here when left out.
     """
 
     def train(params: Sequence[Array], order: Array) -> list[Array]:
@@ -120,7 +119,7 @@ def run_bound(
     largest = max(float(np.nanmax(abs(p))) for p in (*params, *run))
     floor = RUN_FLOOR[x.dtype.name] * max(1.0, largest / 4)
     noise, turns = apart(run, moved), apart(run, turned)
-    # In one update rounding does not go far: a stage 1 that does depends on the order by mistake.
+    # One update does not carry rounding far: what moves more depends on the order by mistake.
     if turns[0] <= floor:
         noise = np.maximum(noise, turns)
     return max(floor, 50 * float(np.nanmax(noise)))
