@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from handgrad.gradcheck import Report, Stack, gradcheck
+from handgrad.checker import Report, Stack, gradcheck
 from handgrad.mistakes import CATALOGUE, Mistake, backward
 
 Params = dict[str, Tensor]
@@ -240,7 +240,7 @@ def wrong_draw(task: tuple[Mistake, str, int]) -> tuple[str, str]:
         if all(np.allclose(made[n], true[n], rtol=1e-9, atol=1e-12) for n in params):
             return "equivalent", ""
         report = gradcheck(stack.loss, params, grads, structure=stack)
-    except (ValueError, IndexError, TypeError):  # NumPy refuses, or the checker: a `Refusal`
+    except (ValueError, IndexError, TypeError):  # NumPy refuses, or the checker: a `BadInput`
         return "refused", ""
     causes = {p.cause for p in report.parameters.values()} - {None}
     if not causes:

@@ -1,20 +1,26 @@
 """The gradient checker: right code passes, wrong code fails where it is wrong, and says so."""
 
+import inspect
 import itertools
 import math
 import random
 import re
+import subprocess
+import sys
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch import nn
 
 from handgrad import assert_gradients, gradcheck, gradcheck_module
-from handgrad.gradcheck import Refusal, Stack
-from handgrad.gradcheck.landscape import Landscape, flat
+from handgrad.checker import Stack
+from handgrad.checker.landscape import Landscape, flat
+from handgrad.errors import BadInput
 from handgrad.mistakes import CATALOGUE, backward
 
 Params = dict[str, np.ndarray]
@@ -24,8 +30,8 @@ Params = dict[str, np.ndarray]
 def same_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same directions in every run; the benchmark draws fresh ones by the thousand."""
     seeds = itertools.count()
-    for home in ("check", "modules"):
-        monkeypatch.setattr(f"handgrad.gradcheck.{home}.fresh_seed", lambda: next(seeds))
+    for home in ("check", "pytorch"):
+        monkeypatch.setattr(f"handgrad.checker.{home}.fresh_seed", lambda: next(seeds))
 
 
 class Network:
@@ -185,7 +191,7 @@ def test_every_mistake_of_the_catalogue_fails(name: str) -> None:
         wrong = mistake.backward(layer, batch_size=len(network.x))
         grads = partial(network.grads, using=wrong)
         if name in REFUSED:
-            with pytest.raises(Refusal, match=REFUSED[name]):
+            with pytest.raises(BadInput, match=REFUSED[name]):
                 gradcheck(network.loss, network.params, grads)
         else:
             assert gradcheck(network.loss, network.params, grads).verdict == "fail", (name, layer)
@@ -308,7 +314,7 @@ def test_what_cannot_be_checked_is_refused(change: dict[str, Any], says: str) ->
         "grads": lambda p: {"w": 2 * p["w"]},
     }
     assert gradcheck(**given).verdict == "pass"
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(BadInput) as refusal:
         gradcheck(**{**given, **change})
     assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -323,10 +329,10 @@ def test_gradients_that_accumulate_or_share_memory_are_refused() -> None:
             kept[name] = kept.get(name, 0) + g
         return dict(kept)
 
-    with pytest.raises(Refusal, match="it accumulates: clear it before each call"):
+    with pytest.raises(BadInput, match="it accumulates: clear it before each call"):
         gradcheck(network.loss, network.params, accumulating)
     both = np.ones(2)
-    with pytest.raises(Refusal, match="a and b must not share memory"):
+    with pytest.raises(BadInput, match="a and b must not share memory"):
         gradcheck(
             lambda p: float(p["a"].sum() + p["b"].sum()),
             {"a": np.ones(2), "b": np.ones(2)},
@@ -407,10 +413,19 @@ def test_a_gradient_of_zero_does_not_pass_for_a_softmax() -> None:
     assert report["input 0"].cause == "it is zero everywhere"
 
 
-def test_dropout_is_refused() -> None:
+def test_dropout_is_checked_with_the_random_state_fixed_and_restored() -> None:
     net = nn.Sequential(nn.Linear(3, 20), nn.Dropout()).double()
-    with pytest.raises(Refusal, match="dropout"):
-        gradcheck_module(net, torch.randn(4, 3, dtype=torch.float64))
+    x, before = torch.randn(4, 3, dtype=torch.float64), torch.random.get_rng_state()
+    report = gradcheck_module(net, x)
+    assert report.verdict == "pass"
+    assert any("random state was fixed" in note for note in report.notes)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_randomness_that_cannot_be_fixed_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(BadInput, match="dropout"):
+        gradcheck_module(lambda x: x * rng.standard_normal(), torch.randn(3, dtype=torch.float64))
 
 
 def test_assert_gradients_raises_with_the_report() -> None:
@@ -518,7 +533,7 @@ def test_equivalent_programs_are_not_mistakes() -> None:
 def test_a_structure_of_another_loss_is_refused() -> None:
     network = Network(5)
     other = stack_of(network, y=network.y + 1e-3)
-    with pytest.raises(Refusal, match="structure must be the loss, but gives"):
+    with pytest.raises(BadInput, match="structure must be the loss, but gives"):
         gradcheck(network.loss, network.params, network.grads, structure=other)
 
 
@@ -718,13 +733,13 @@ def test_a_reference_that_is_none_is_refused(change: dict[str, Any], says: str) 
         "reference": lambda p: (p["w"] ** 2).sum(),
     }
     assert gradcheck(**given).verdict == "pass"
-    with pytest.raises(Refusal, match=says):
+    with pytest.raises(BadInput, match=says):
         gradcheck(**{**given, **change})
 
 
 def test_narrow_dtypes_without_a_reference_are_refused() -> None:
     given = narrow(Network(1), torch.bfloat16)
-    with pytest.raises(Refusal, match="or come with reference="):
+    with pytest.raises(BadInput, match="or come with reference="):
         gradcheck(given["loss"], given["params"], given["grads"])
 
 
@@ -867,7 +882,6 @@ def test_modules_that_write_in_place_or_hold_a_layer_twice() -> None:
         ({"loss": lambda p: 1j * p["w"].sum()}, "loss must return one real number, got complex"),
         ({"params": {"w": np.ones((0, 3))}}, "w must not be empty, got shape (0, 3)"),
         ({"grads": {"w": [[1.0], [1.0, 2.0]]}}, "w must be one array, got rows of unequal length"),
-        ({"grads": {"w": None}}, "w must be an array of a float dtype, got None"),
         ({"grads": {"w": np.ones(2) * 1j}}, "w must be an array of a float dtype, got complex128"),
         ({"activations": lambda p: None}, "activations must return what enters the ReLUs"),
         ({"directions": 0}, "directions must be at least 1, got 0"),
@@ -885,5 +899,238 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], says: str) -> No
         "params": {"w": np.array([1.0, 2.0])},
         "grads": lambda p: {"w": 2 * p["w"]},
     }
-    with pytest.raises(Refusal, match=re.escape(says)):
+    with pytest.raises(BadInput, match=re.escape(says)):
         gradcheck(**{**given, **change})
+
+
+# A report can be asserted, and the package's names are plain
+
+
+def test_a_report_is_true_only_if_it_passes() -> None:
+    params = {"w": np.array([1.0, -2.0])}
+
+    def check(k: int) -> Any:
+        return gradcheck(lambda p: (p["w"] ** 2).sum(), params, lambda p: {"w": k * p["w"]})
+
+    right, wrong = check(2), check(3)
+    assert right
+    assert right.ok
+    with pytest.raises(AssertionError):
+        assert wrong
+    assert wrong.verdict == "fail"
+
+
+def test_the_old_package_says_where_it_went() -> None:
+    with pytest.raises(ImportError, match=r"from handgrad import gradcheck.*now handgrad\.checker"):
+        import_module("handgrad.gradcheck")
+    assert callable(gradcheck)
+    assert list(inspect.signature(gradcheck).parameters)[:3] == ["loss", "params", "grads"]
+    assert list(inspect.signature(gradcheck_module).parameters)[:2] == ["module", "inputs"]
+
+
+def test_the_checker_alone_loads_no_torch() -> None:
+    code = "import sys, handgrad.checker; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Ordinary code, as it is written elsewhere
+
+
+def cube(p: Any) -> Any:
+    """A form of parameters: numbers, lists, tuples, nested dicts; the loss adds up their cubes."""
+    if isinstance(p, dict):
+        return sum(map(cube, p.values()))
+    if isinstance(p, list | tuple):
+        return sum(map(cube, p))
+    return (np.asarray(p) ** 3).sum()
+
+
+def slope_of_cube(p: Any, k: float = 3.0) -> Any:
+    if isinstance(p, dict):
+        return {name: slope_of_cube(part, k) for name, part in p.items()}
+    if isinstance(p, list | tuple):
+        return type(p)(slope_of_cube(part, k) for part in p)
+    return k * np.asarray(p) ** 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        np.array([1.0, -2.0]),
+        1.5,
+        [np.ones(2), np.array([[2.0, 0.5]])],
+        (np.ones(2), 3.0),
+        {"a": {"w": np.ones(3), "b": [np.array([2.0])]}, "c": 0.5},
+    ],
+    ids=["array", "number", "list", "tuple", "nested"],
+)
+def test_parameters_come_in_any_form(params: Any) -> None:
+    assert gradcheck(cube, params, slope_of_cube)
+    assert gradcheck(cube, params, slope_of_cube(params))
+    report = gradcheck(cube, params, partial(slope_of_cube, k=-3.0))
+    assert report.verdict == "fail"
+    assert {p.verdict for p in report.parameters.values()} == {"fail"}
+
+
+def test_the_names_of_nested_parameters_say_where_they_are() -> None:
+    params = {"a": {"w": np.ones(3)}, "b": [np.ones(2), np.ones(1)]}
+    report = gradcheck(cube, params, slope_of_cube)
+    assert list(report.parameters) == ["a.w", "b[0]", "b[1]"]
+    with pytest.raises(BadInput, match=r"names of params, \['a', 'b'\], got \['a'\]"):
+        gradcheck(cube, params, lambda p: {"a": p["a"]})
+
+
+def test_none_and_whole_numbers_are_gradients() -> None:
+    params = {"x": np.array([1.0, -2.0, 3.0]), "y": np.ones(2)}
+
+    def loss(p: Params) -> float:
+        return float(np.maximum(p["x"], 0).sum())
+
+    assert gradcheck(loss, params, lambda p: {"x": (p["x"] > 0).astype(int), "y": None})
+    wrong = gradcheck(loss, params, lambda p: {"x": None, "y": None})
+    assert wrong["x"].cause == "it is zero everywhere"
+
+
+@pytest.mark.parametrize("error", [AssertionError, IndexError, RuntimeError, KeyError])
+def test_whatever_is_raised_where_parameters_were_moved_means_not_defined(error: Any) -> None:
+    def log(p: Params) -> float:
+        if (p["x"] <= 0).any():
+            raise error("not here")
+        return float(np.log(p["x"]).sum())
+
+    params = {"x": np.array([1e-3, 5.0])}
+    assert gradcheck(log, params, lambda p: {"x": 1 / p["x"]})
+    assert gradcheck(log, params, lambda p: {"x": 1.1 / p["x"]}).verdict == "fail"
+    with pytest.raises(error, match="not here"):
+        gradcheck(log, {"x": np.array([-1.0])}, lambda p: {"x": 1 / p["x"]})
+
+
+R = torch.Generator().manual_seed(1)
+
+
+def rand(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=R)
+
+
+def custom(forward: Any, backward: Any) -> Any:
+    """A function of tensors with this backward pass: saved tensors, upstream → gradients."""
+
+    class Custom(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *tensors: Any) -> Any:
+            ctx.save_for_backward(*tensors)
+            return forward(*tensors)
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            return backward(ctx.saved_tensors, *upstream)
+
+    return Custom.apply
+
+
+class Recomputed(nn.Module):
+    """A layer whose backward pass runs its forward pass again."""
+
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.inner, self.reentrant = nn.Linear(3, 4).double(), reentrant
+
+    def forward(self, x: torch.Tensor) -> Any:
+        layer = lambda t: torch.tanh(self.inner(t))  # noqa: E731
+        return torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=self.reentrant)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_backward_pass_that_runs_the_forward_pass_again(reentrant: bool) -> None:
+    module, x = Recomputed(reentrant), rand(5, 3).requires_grad_()
+    before = [p.detach().clone() for p in module.parameters()]
+    report = gradcheck_module(module, x)
+    assert report.verdict == "pass", str(report)
+    assert set(report.parameters) == {"inner.weight", "inner.bias", "input 0"}
+    assert all(p.grad is None for p in (*module.parameters(), x)), "nobody's tensor is touched"
+    assert all(map(torch.equal, module.parameters(), before))
+
+
+def test_complex_numbers_are_checked_in_both_parts() -> None:
+    z = rand(3, dtype=torch.complex128)
+    assert gradcheck_module(lambda z: z.abs().square().sum(), z)
+    assert gradcheck_module(torch.fft.fft, rand(6))
+    assert gradcheck_module(nn.Linear(3, 2, dtype=torch.complex128), rand(4, 3, dtype=z.dtype))
+    conjugated = custom(lambda z: z.abs().square().sum(), lambda s, g: (2 * g * s[0]).conj())
+    assert gradcheck_module(conjugated, z).verdict == "fail"
+    scaled = custom(lambda x: torch.fft.fft(x), lambda s, g: torch.fft.ifft(g).real)
+    assert gradcheck_module(scaled, rand(6)).verdict == "fail"
+
+
+def test_finite_entries_beside_infinite_ones_are_checked() -> None:
+    scores = torch.tensor([1.0, 2.0, -torch.inf], dtype=torch.float64)
+    assert gradcheck_module(lambda s: torch.softmax(s, -1), scores)
+    wrong = custom(
+        lambda s, x: s.clamp(min=-5).sum() + x.sum(),
+        lambda s, g: (torch.full((3,), 99.0, dtype=g.dtype), g.expand(2)),
+    )
+    report = gradcheck_module(wrong, [scores, rand(2)])
+    assert (report["input 0"].verdict, report["input 1"].verdict) == ("fail", "pass")
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+def test_the_values_of_a_sparse_tensor_are_checked(layout: torch.layout) -> None:
+    sparse = torch.diag(rand(3)).to_sparse(layout=layout)
+    assert gradcheck_module(torch.sparse.mm, [sparse, rand(3, 2)])
+    report = gradcheck_module(lambda s, x: 2 * (s @ x).detach() + s @ x, [sparse, rand(3, 2)])
+    assert report["input 0"].verdict == "fail"
+
+
+def test_what_requires_a_gradient_says_what_is_checked() -> None:
+    x, y = rand(3).requires_grad_(), rand(3)
+    report = gradcheck_module(lambda x, y: (x * y).sum(), [x, y])
+    assert list(report.parameters) == ["input 0"]
+    assert any(note.startswith("input 1: not checked") for note in report.notes)
+    both = gradcheck_module(lambda x, y: (x * y).sum(), [x.detach(), y])
+    assert list(both.parameters) == ["input 0", "input 1"]
+    frozen = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)).double()
+    frozen[0].requires_grad_(False)
+    assert list(gradcheck_module(frozen, rand(4, 3)).parameters) == [
+        "1.weight",
+        "1.bias",
+        "input 0",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+def test_arguments_of_every_kind_are_taken() -> None:
+    lstm = nn.LSTM(3, 4).double()
+    report = gradcheck_module(lstm, [rand(5, 2, 3), (rand(1, 2, 4), rand(1, 2, 4))])
+    assert report.verdict == "pass", str(report)
+    assert {"input 0", "input 1[0]", "input 1[1]"} < set(report.parameters)
+    assert gradcheck_module(lambda x, n, mode, mask: x**n, [rand(3).abs(), 2, "sum", None])
+    named = gradcheck_module(
+        lambda x, scale: {"y": x * scale}, rand(3), keywords={"scale": rand(3)}
+    )
+    assert list(named.parameters) == ["input 0", "input scale"]
+    assert gradcheck_module(nn.ReLU(inplace=True), torch.tensor([1.0, -2.0, 3.0]).double())
+    empty = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 0)).double()
+    assert gradcheck_module(empty, rand(2, 3)).verdict == "pass"
+
+
+def test_a_module_that_cannot_be_copied_gets_its_numbers_back() -> None:
+    class Keeps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(rand(3))
+            self.kept = self.w * 2  # no leaf: copy.deepcopy refuses it
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.w**2
+
+    module = Keeps()
+    before = module.w.detach().clone()
+    assert gradcheck_module(module, rand(3))
+    assert torch.equal(module.w, before)
+
+
+def test_running_statistics_do_not_move() -> None:
+    norm = nn.BatchNorm1d(3).double()
+    assert gradcheck_module(norm, rand(6, 3))
+    assert torch.equal(norm.running_mean, torch.zeros(3).double())  # type: ignore[arg-type]

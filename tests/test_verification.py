@@ -422,3 +422,15 @@ def test_an_exception_of_the_callers_is_the_callers() -> None:
 )
 def test_right_stages_are_not_called_wrong_where_a_run_grows(config: Config) -> None:
     assert {f.stage for f in verify(make_problem(config)).failures} <= {"all"}
+
+
+def test_a_failed_result_is_false_so_that_it_can_be_asserted() -> None:
+    right, wrong = verify_with(), verify_with(mistaken("pytorch_autograd", "sign of dW", 0))
+    assert right
+    assert not wrong
+    assert not wrong.failures[0]
+    assert all(c for c in right.comparisons)
+    problem = make_problem(SMALL)
+    one = train(problem, record=True)
+    assert agreement(one, one)
+    assert not agreement(moved(one, 1e-6, 3), one)

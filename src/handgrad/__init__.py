@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from handgrad.gradcheck import assert_gradients as assert_gradients
-    from handgrad.gradcheck import gradcheck as gradcheck
-    from handgrad.gradcheck.modules import gradcheck_module as gradcheck_module
+    from handgrad.checker import assert_gradients as assert_gradients
+    from handgrad.checker import gradcheck as gradcheck
+    from handgrad.checker import gradcheck_module as gradcheck_module
+    from handgrad.errors import BadInput as BadInput
     from handgrad.parity import Agreement as Agreement
     from handgrad.parity import agreement as agreement
-    from handgrad.problem import BadInput as BadInput
     from handgrad.problem import Config as Config
     from handgrad.problem import Parameters as Parameters
     from handgrad.problem import Problem as Problem
@@ -28,10 +28,10 @@ __version__ = "0.1.0"
 
 # A name is imported when it is first asked for (scientific-python.org, SPEC 1).
 _HOMES = {
-    "gradcheck": ("assert_gradients", "gradcheck"),
-    "gradcheck.modules": ("gradcheck_module",),
+    "checker": ("assert_gradients", "gradcheck", "gradcheck_module"),
+    "errors": ("BadInput",),
     "parity": ("Agreement", "agreement"),
-    "problem": ("BadInput", "Config", "Parameters", "Problem", "make_problem"),
+    "problem": ("Config", "Parameters", "Problem", "make_problem"),
     "stages": ("STAGES", "Stage"),
     "sweep": ("Grid", "run_sweep"),
     "training": ("Run", "train"),

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.errors import BadInput
 from handgrad.files import reason, write_whole
-from handgrad.problem import BadInput, Config, Parameters, Problem, parameter_shapes
+from handgrad.problem import Config, Parameters, Problem, parameter_shapes
 
 FORMAT = "handgrad checkpoint 1"
 COLUMNS = 10

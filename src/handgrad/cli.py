@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from handgrad.problem import BadInput, Config, make_problem
+from handgrad.errors import BadInput
+from handgrad.problem import Config, make_problem
 from handgrad.stages import STAGES, load
 
 if TYPE_CHECKING:
@@ -247,13 +248,11 @@ def check(
     from dataclasses import asdict
 
     from handgrad import report
-    from handgrad.gradcheck.report import PASS, Refusal
-    from handgrad.gradcheck.user_file import UserError, check_file
+    from handgrad.checker.report import PASS
+    from handgrad.checker.user_file import UserError, check_file
 
     try:
         found = check_file(target, points=points, seed=seed)
-    except Refusal as refusal:
-        raise BadInput(str(refusal)) from None
     except UserError as error:
         print(
             f"{error}handgrad: this exception comes from {target}, not from handgrad",

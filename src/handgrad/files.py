@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 
-from handgrad.problem import BadInput
+from handgrad.errors import BadInput
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from handgrad import rounding
-from handgrad.problem import Array, BadInput, Parameters, Problem
+from handgrad.errors import BadInput
+from handgrad.problem import Array, Parameters, Problem
 from handgrad.rounding import RUN_FLOOR, RUN_LIMIT
 from handgrad.stages import REFERENCE, Stage, load
 from handgrad.training import Run, train
@@ -116,6 +117,14 @@ class Agreement:
     step: int | None = None
     got: float | None = None
     expected: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the verdict is "equal"; an agreement is true where this is."""
+        return self.verdict == "equal"
+
+    def __bool__(self) -> bool:
+        return self.ok
 
 
 def agreement(run: Run, reference: Run, bound: float | None = None) -> Agreement:

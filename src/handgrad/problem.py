@@ -18,11 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from handgrad.errors import BadInput
+
 Array = np.ndarray
-
-
-class BadInput(ValueError):
-    """An option, file or array that cannot be used: what must hold, what came, what to do."""
 
 
 class Parameters(NamedTuple):

@@ -101,10 +101,10 @@ def _stage_results(verification: Verification, stage: str) -> dict[str, Any]:
         verification.largest(stage, check) for check in ("forward", "gradient", "run")
     )
     found = {
-        "forward_max_abs_diff": forward and forward.max_abs_diff,
-        "gradient_max_abs_diff": gradient and gradient.max_abs_diff,
-        "trajectory_max_abs_diff": run and run.max_abs_diff,
-        "trajectory_bound": run and run.bound,
+        "forward_max_abs_diff": getattr(forward, "max_abs_diff", None),
+        "gradient_max_abs_diff": getattr(gradient, "max_abs_diff", None),
+        "trajectory_max_abs_diff": getattr(run, "max_abs_diff", None),
+        "trajectory_bound": getattr(run, "bound", None),
         **_run(verification.runs.get(stage)),
     }
     for check, quantities in (("forward", FORWARD), ("gradient", GRADIENTS)):

@@ -19,7 +19,8 @@ from handgrad.checkpoint import (
     require_same_problem,
     save_checkpoint,
 )
-from handgrad.problem import Array, BadInput, Parameters, Problem
+from handgrad.errors import BadInput
+from handgrad.problem import Array, Parameters, Problem
 from handgrad.stages import REFERENCE, Stage, load, require_device
 
 COLUMNS = (

@@ -15,7 +15,8 @@ from functools import partial
 import numpy as np
 
 from handgrad import exact
-from handgrad.gradcheck.landscape import Landscape
+from handgrad.checker.landscape import Landscape
+from handgrad.errors import BadInput
 from handgrad.parity import (
     FORWARD,
     GRADIENTS,
@@ -27,7 +28,7 @@ from handgrad.parity import (
     run_bound,
     values,
 )
-from handgrad.problem import Array, BadInput, Parameters, Problem
+from handgrad.problem import Array, Parameters, Problem
 from handgrad.rounding import RUN_LIMIT
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
 from handgrad.training import Row, Run, train
@@ -57,8 +58,11 @@ class Comparison:
 
     @property
     def ok(self) -> bool:
-        """Whether the stage is right here."""
+        """Whether the stage is right here; a comparison is true where this is."""
         return not self.message
+
+    def __bool__(self) -> bool:
+        return self.ok
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +86,11 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every bound held."""
+        """Whether every bound held; a verification is true where this is."""
         return not self.failures
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     def largest(self, stage: str, check: str, quantity: str | None = None) -> Comparison | None:
         """The largest difference of a stage in a check, a failure first; None where none is."""

@@ -5,8 +5,8 @@ An installed package has them beside this file; a checkout has them at its top.
 
 from pathlib import Path
 
+from handgrad.errors import BadInput
 from handgrad.files import make_folder, write_whole
-from handgrad.problem import BadInput
 
 GUIDE = "teachers_guide.md"
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from handgrad.problem import Array, BadInput
+from handgrad.errors import BadInput
+from handgrad.problem import Array
 
 STAGES = ("numpy_manual", "pytorch_no_autograd", "pytorch_autograd", "pytorch_nn_module")
 REFERENCE = STAGES[0]

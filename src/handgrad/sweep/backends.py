@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from handgrad.problem import BadInput
+from handgrad.errors import BadInput
 
 Backend = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Any]]]
 """(work, tasks) → (task, its result), as they finish."""

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from handgrad.problem import BadInput, Config, short_hash, whole_number
+from handgrad.errors import BadInput
+from handgrad.problem import Config, short_hash, whole_number
 
 SOURCES = ("data", "init", "order")
 """The three sources of luck; each has a stream of its own."""

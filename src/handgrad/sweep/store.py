@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
+from handgrad.errors import BadInput
 from handgrad.files import make_folder, write_whole
-from handgrad.problem import BadInput
 from handgrad.sweep.grid import Chunk, Grid
 
 

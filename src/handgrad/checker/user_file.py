@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from handgrad.gradcheck.check import gradcheck
-from handgrad.gradcheck.report import Refusal, Report
+from handgrad.checker.check import gradcheck
+from handgrad.checker.report import Report
+from handgrad.errors import BadInput
 
 KINDS = "params, loss and grads (and perhaps activations or reference), or module and inputs"
 
@@ -19,21 +20,21 @@ class UserError(Exception):
 def check_file(target: str, **options: Any) -> Report:
     """Check FILE.py, or FILE.py:NAME for a dict, class or object in it with those names.
 
-    Raises `Refusal` where the file does not define what is needed, `UserError` where it raises.
+    Raises `BadInput` where the file does not define what is needed, `UserError` where it raises.
     """
     file, _, name = target.partition(":") if ".py:" in target else (target, "", "")
     path = Path(file)
     if not path.is_file():
-        raise Refusal(f"{file} must be a Python file that exists")
+        raise BadInput(f"{file} must be a Python file that exists")
     try:
         found: Any = runpy.run_path(str(path))
         if name:
             if name not in found:
-                raise Refusal(f"{file} must define {name}, and does not")
+                raise BadInput(f"{file} must define {name}, and does not")
             found = found[name]
             found = found if isinstance(found, Mapping) else vars(found)
         return _check(file, found, options)
-    except Refusal:
+    except BadInput:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
@@ -51,7 +52,7 @@ def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Repo
         own = {key: found[key] for key in ("params", "loss", "grads")}
         return gradcheck(**own, **options)
     if {"module", "inputs"} <= set(found):
-        from handgrad.gradcheck.modules import gradcheck_module
+        from handgrad.checker.pytorch import gradcheck_module
 
         return gradcheck_module(found["module"], found["inputs"], **options)
-    raise Refusal(f"{file} must define {KINDS}")
+    raise BadInput(f"{file} must define {KINDS}")

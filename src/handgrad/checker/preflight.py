@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.gradcheck.code import Code, Native
-from handgrad.gradcheck.landscape import Array, as_array
-from handgrad.gradcheck.report import Refusal
+from handgrad.checker.code import Code, Native
+from handgrad.checker.landscape import Array, as_array
+from handgrad.errors import BadInput
 
 
 def require_sound(code: Code) -> None:
-    """Raise `Refusal`, naming what is wrong, unless the code can be checked."""
+    """Raise `BadInput`, naming what is wrong, unless the code can be checked."""
     native, grads = code.native, code.grads
     point = native.arrays()
     params = native.build(point)
@@ -24,24 +24,24 @@ def require_sound(code: Code) -> None:
         _require_untouched("reference", point, native, wide)
         dtype = np.asarray(as_array(code.reference(wide))).dtype
         if dtype != np.float64:
-            raise Refusal(f"reference must compute in float64, but returned {dtype}")
+            raise BadInput(f"reference must compute in float64, but returned {dtype}")
         if not callable(grads):
-            raise Refusal("grads must be a function of params where reference is given")
+            raise BadInput("grads must be a function of params where reference is given")
     given = grads(params) if callable(grads) else grads
     if callable(grads):
         _require_untouched("grads", point, native, params)
     if not isinstance(given, Mapping) or set(given) != set(point):
         names = sorted(given) if isinstance(given, Mapping) else type(given).__name__
-        raise Refusal(f"grads must have the names of params, {sorted(point)}, got {names}")
+        raise BadInput(f"grads must have the names of params, {sorted(point)}, got {names}")
     arrays = {name: _array(name, g) for name, g in given.items()}
     for name, g in arrays.items():
         if g.shape != point[name].shape:
-            raise Refusal(f"grads: {name} must have shape {point[name].shape}, got {g.shape}")
+            raise BadInput(f"grads: {name} must have shape {point[name].shape}, got {g.shape}")
         if not np.isfinite(g).all():
-            raise Refusal(f"grads: {name} must be finite, got {g[~np.isfinite(g)][0]}")
+            raise BadInput(f"grads: {name} must be finite, got {g[~np.isfinite(g)][0]}")
     for one, other in combinations(arrays, 2):
         if np.shares_memory(arrays[one], arrays[other]):
-            raise Refusal(f"grads: {one} and {other} must not share memory: copy one of them")
+            raise BadInput(f"grads: {one} and {other} must not share memory: copy one of them")
     if callable(grads):
         kept = {name: np.array(g) for name, g in arrays.items()}
         again = native.to_arrays(grads(params))
@@ -49,17 +49,19 @@ def require_sound(code: Code) -> None:
             if not np.array_equal(kept[name], again[name]):
                 twice = np.allclose(again[name], 2 * kept[name])
                 why = "it accumulates: clear it before each call" if twice else "fix its randomness"
-                raise Refusal(f"grads: {name} must be the same in a second call, and is not: {why}")
+                raise BadInput(
+                    f"grads: {name} must be the same in a second call, and is not: {why}"
+                )
 
 
 def _array(name: str, gradient: Any) -> Array:
     try:
         array = np.asarray(as_array(gradient))
     except ValueError:
-        raise Refusal(f"grads: {name} must be one array, got rows of unequal length") from None
+        raise BadInput(f"grads: {name} must be one array, got rows of unequal length") from None
     if array.dtype.kind != "f":
         got = "None" if gradient is None else str(array.dtype)
-        raise Refusal(f"grads: {name} must be an array of a float dtype, got {got}")
+        raise BadInput(f"grads: {name} must be an array of a float dtype, got {got}")
     return array
 
 
@@ -68,9 +70,9 @@ def _require_repeatable(
 ) -> None:
     first, second = native.number(loss(params)), native.number(loss(params))
     if not np.isfinite(first):
-        raise Refusal(f"{who} must be finite at the given parameters, got {first}")
+        raise BadInput(f"{who} must be finite at the given parameters, got {first}")
     if first != second:
-        raise Refusal(
+        raise BadInput(
             f"{who} must give the same number twice, got {first!r} and {second!r}: fix its random "
             "numbers (dropout, sampling, shuffling)"
         )
@@ -81,4 +83,4 @@ def _require_untouched(
 ) -> None:
     for name, p in native.to_arrays(params).items():
         if not np.array_equal(p, point[name]):
-            raise Refusal(f"{who} must not change its parameters, but changed {name}")
+            raise BadInput(f"{who} must not change its parameters, but changed {name}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from handgrad.gradcheck.landscape import Array, Landscape
+from handgrad.checker.landscape import Array, Landscape
 
 TRIES = 3
 

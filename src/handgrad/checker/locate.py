@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.gradcheck.landscape import Array, Landscape
+from handgrad.checker.landscape import Array, Landscape
 
 FEW = 32
 """More wrong blocks than this are called dense."""

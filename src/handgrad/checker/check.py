@@ -1,32 +1,37 @@
 """Is this backward pass the derivative of this forward pass? For any code, not only ours."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from handgrad.gradcheck.causes import cause
-from handgrad.gradcheck.code import NARROW, Code, Native, Shaken
-from handgrad.gradcheck.landscape import LADDER, ORACLES, Array, Landscape, Slope, fresh_seed
-from handgrad.gradcheck.locate import locate
-from handgrad.gradcheck.preflight import require_sound
-from handgrad.gradcheck.report import (
+from handgrad.checker.causes import cause
+from handgrad.checker.code import NARROW, Code, Native, Shaken
+from handgrad.checker.landscape import LADDER, ORACLES, Array, Landscape, Slope, fresh_seed
+from handgrad.checker.locate import locate
+from handgrad.checker.preflight import require_sound
+from handgrad.checker.report import (
     FAIL,
     INCONCLUSIVE,
     NONDIFFERENTIABLE,
     PASS,
     ForwardReport,
     ParameterReport,
-    Refusal,
     Report,
 )
-from handgrad.gradcheck.stack import Stack
+from handgrad.checker.stack import Stack
+from handgrad.checker.trees import flattened, gradients_like, like
+from handgrad.errors import BadInput
 
 VAGUE = 1e-3
 """A tolerance above this share of the gradient proves nothing: inconclusive."""
+
+
+NOTHING = 1e-290
+"""A slope that is 0 to within this is 0: the loss does not depend on the parameter at all."""
 
 
 def _vague(eps: float) -> float:
@@ -36,8 +41,8 @@ def _vague(eps: float) -> float:
 
 def gradcheck(
     loss: Callable[[Any], Any],
-    params: Mapping[str, Any],
-    grads: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]],
+    params: Any,
+    grads: Any,
     *,
     activations: Callable[[Any], Any] | None = None,
     structure: Stack | None = None,
@@ -49,10 +54,11 @@ def gradcheck(
 ) -> Report:
     """Compare gradients with slopes of the loss along random directions within each parameter.
 
-    loss: params → one number, the same every time. params: name → float array or tensor of any
-    shape. grads: the gradients under the same names and shapes, or a function of params that
-    returns them; a function can be checked at `points` points (the given one and others nearby),
-    a mapping at the given one alone. activations: params → what enters the ReLUs of a stack of
+    loss: params → one number, the same every time. params: float arrays or tensors of any shape, in
+    a dict, a list, a tuple, any nesting of them, or alone. grads: the gradients in the same form
+    and shapes (None for a parameter that is not used), or a function of params that returns them; a
+    function can be checked at `points` points (the given one and others nearby), gradients that
+    are given at the given one alone. activations: params → what enters the ReLUs of a stack of
     affine layers (arrays (samples, units), a list, or a dict of them): with it, no kink lies
     between the ends of any difference, for certain, and units that hide mistakes are reported.
 
@@ -68,7 +74,7 @@ def gradcheck(
     seed: of the directions, drawn afresh when left out. The number of evaluations of the loss
     does not grow with the size of the parameters, as long as nothing is wrong.
 
-    Raises `Refusal` where loss, params or grads cannot be checked at all.
+    Raises `BadInput` where loss, params or grads cannot be checked at all.
 
     >>> import numpy as np
     >>> params = {"x": np.array([1.0, 2.0])}
@@ -81,11 +87,24 @@ def gradcheck(
     """
     for name, value in (("points", points), ("directions", directions)):
         if value is not None and value < 1:
-            raise Refusal(f"{name} must be at least 1, got {value}")
+            raise BadInput(f"{name} must be at least 1, got {value}")
     if not 0 < delta < 1:
-        raise Refusal(f"delta must lie between 0 and 1, got {delta}")
-    native = Native(params, narrow=reference is not None)
-    code = Code(native, loss, grads, activations, structure, reference)
+        raise BadInput(f"delta must lie between 0 and 1, got {delta}")
+    given = flattened(params)
+
+    def of_tree(function: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+        """The caller's function, as one of a flat dict; of a flat dict it is that already."""
+        flat = function is None or (isinstance(params, dict) and list(params) == list(given))
+        return function if flat else lambda p: function(like(params, p))  # type: ignore[misc]
+
+    def gradients(p: Any) -> dict[str, Any]:
+        found = of_tree(grads)(p)  # type: ignore[misc]
+        return gradients_like(params, found)
+
+    native = Native(given, narrow=reference is not None)
+    loss, activations, reference = map(of_tree, (loss, activations, reference))  # type: ignore[assignment]
+    fixed = None if callable(grads) else gradients_like(params, grads)
+    code = Code(native, loss, fixed or gradients, activations, structure, reference)
     require_sound(code)
     if structure is not None:
         _require_same(structure, code)
@@ -191,7 +210,7 @@ def _at_point(
         verdict = INCONCLUSIVE
     elif wrong > (0 if certified else len(measured) // 2):
         verdict = FAIL
-    elif wrong or tolerance > _vague(shaken.eps) * size:
+    elif wrong or tolerance > max(_vague(shaken.eps) * size, NOTHING):
         verdict = INCONCLUSIVE
     else:
         verdict = PASS
@@ -230,11 +249,11 @@ def _require_same(structure: Stack, code: Code) -> None:
     try:
         ours, theirs = structure.loss(point), code.loss_at(point)
     except (KeyError, ValueError) as error:
-        raise Refusal(
+        raise BadInput(
             f"structure must fit params, x and y: {' '.join(str(error).split())}"
         ) from None
     if not abs(ours - theirs) <= 1e4 * code.native.eps * max(abs(ours), abs(theirs)):
-        raise Refusal(
+        raise BadInput(
             f"structure must be the loss, but gives {ours:.9g} where loss gives {theirs:.9g}: "
             "compare its layers, x and y with the loss's"
         )
@@ -288,7 +307,7 @@ def _tried(
             }
             point = code.native.rounded(moved)
             shaken = None
-            with suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
+            with suppress(Exception), np.errstate(all="ignore"):  # not defined there
                 shaken = code.shake(point, rng)
             if shaken is not None and shaken.is_finite:
                 yield point, shaken

@@ -8,10 +8,6 @@ INCONCLUSIVE, NONDIFFERENTIABLE = "inconclusive", "nondifferentiable"
 WORST_FIRST = (FAIL, NONDIFFERENTIABLE, INCONCLUSIVE, PASS)
 
 
-class Refusal(ValueError):
-    """A loss, parameter or gradient that cannot be checked: what must hold, what came."""
-
-
 @dataclass(frozen=True)
 class ParameterReport:
     """What was found for one parameter.
@@ -90,6 +86,14 @@ class Report:
     forward: ForwardReport | None = None
 
     @property
+    def ok(self) -> bool:
+        """Whether the verdict is "pass"; a report is true where this is, so it can be asserted."""
+        return self.verdict == PASS
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
     def verdict(self) -> str:
         """The worst of the parameters' verdicts and the forward pass's."""
         verdicts = [p.verdict for p in self.parameters.values()]
@@ -112,5 +116,5 @@ class Report:
 
     def raise_if_failed(self) -> None:
         """Raise `AssertionError` with this text unless the verdict is "pass"."""
-        if self.verdict != PASS:
+        if not self.ok:
             raise AssertionError(str(self))

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.gradcheck.landscape import SAFETY, Array, Landscape, Point, as_array, flat
-from handgrad.gradcheck.report import Refusal
-from handgrad.gradcheck.stack import Stack
+from handgrad.checker.landscape import SAFETY, Array, Landscape, Point, as_array, flat
+from handgrad.checker.stack import Stack
+from handgrad.errors import BadInput
 
 SHAKES, SHAKE_SAFETY = 8, 10
 """A program with a reference is run at so many points next to the one that is checked, and may be
@@ -26,18 +26,18 @@ class Native:
 
     def __init__(self, params: Mapping[str, Any], narrow: bool = False) -> None:
         if not isinstance(params, Mapping) or not params:
-            raise Refusal(f"params must be a dict of name → float array, got {params!r:.80}")
+            raise BadInput(f"params must be a dict of name → float array, got {params!r:.80}")
         self.params = dict(params)
         for name, p in self.arrays().items():
             if p.dtype.kind != "f":
-                raise Refusal(f"params: {name} must be of a float dtype, got {p.dtype}")
+                raise BadInput(f"params: {name} must be of a float dtype, got {p.dtype}")
             if not p.size:
-                raise Refusal(f"params: {name} must not be empty, got shape {p.shape}")
+                raise BadInput(f"params: {name} must not be empty, got shape {p.shape}")
             if not np.isfinite(p).all():
-                raise Refusal(f"params: {name} must be finite, got {p[~np.isfinite(p)][0]}")
+                raise BadInput(f"params: {name} must be finite, got {p[~np.isfinite(p)][0]}")
         self.eps = max(map(eps_of, self.params.values()))
         if self.eps > NARROW and not narrow:
-            raise Refusal(
+            raise BadInput(
                 "params must be float32 or float64, or come with reference=, a float64 loss that "
                 "they can be held to"
             )
@@ -75,9 +75,9 @@ class Native:
         except ValueError:  # ragged
             array = np.asarray(None)
         if array.dtype.kind not in "fiu":
-            raise Refusal(f"loss must return one real number, got {type(value).__name__}")
+            raise BadInput(f"loss must return one real number, got {type(value).__name__}")
         if array.size != 1:
-            raise Refusal(
+            raise BadInput(
                 f"loss must return one number, got shape {array.shape}: sum or average it"
             )
         return float(array.reshape(()))
@@ -110,7 +110,7 @@ class Code:
             return None if self.structure is None else self.structure.activations(point)
         z = self.activations(self.native.build(point, self.reference is not None))
         if z is None or (isinstance(z, Mapping | list | tuple) and not z):
-            raise Refusal(f"activations must return what enters the ReLUs, got {z!r}")
+            raise BadInput(f"activations must return what enters the ReLUs, got {z!r}")
         if not isinstance(z, Mapping):
             z = {
                 f"layer {k}": a for k, a in enumerate(z if isinstance(z, list | tuple) else [z], 1)

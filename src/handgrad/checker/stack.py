@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.gradcheck.landscape import Array, Point, as_array
+from handgrad.checker.landscape import Array, Point, as_array
 from handgrad.mistakes import CATALOGUE, Gradients, Mistake, backward, forward
 
 EXACT = 1e-9

@@ -1,0 +1,17 @@
+"""A gradient checker for anyone's forward and backward pass."""
+
+from handgrad.checker.check import assert_gradients, gradcheck
+from handgrad.checker.pytorch import gradcheck_module
+from handgrad.checker.report import ParameterReport, Report
+from handgrad.checker.stack import Stack
+from handgrad.errors import BadInput
+
+__all__ = [
+    "BadInput",
+    "ParameterReport",
+    "Report",
+    "Stack",
+    "assert_gradients",
+    "gradcheck",
+    "gradcheck_module",
+]

@@ -1,0 +1,262 @@
+"""A PyTorch module or function with its arguments, as a loss of named real tensors.
+
+Everything that can have a gradient is taken apart into real numbers: a complex tensor into its real
+and imaginary parts, a sparse one into its values, one with −∞ in it into its finite entries.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from handgrad.errors import BadInput
+
+Tensors = dict[str, Tensor]
+
+
+class Program:
+    """A module, or a function of tensors, with the arguments it is checked at.
+
+    A module is copied, and its parameters are set in the copy, where they stay until the backward
+    pass is over: it may run the forward pass again (activation checkpointing, adjoint solvers).
+    wide: everything in float64. params: the real tensors to be checked, by name.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module | Callable[..., Any],
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+        wide: bool = False,
+    ) -> None:
+        self.wide = wide
+        self.module, self.lent = _copied(module, wide)
+        self.arguments, self.keywords = tuple(arguments), dict(keywords)
+        given = dict(_tensors_within(self.arguments, self.keywords))
+        asking = any(t.requires_grad for t in given.values())
+        self.inputs = {
+            name: t
+            for name, t in given.items()
+            if _has_gradient(t) and (t.requires_grad or not asking)
+        }
+        self.passed_over = [
+            n for n, t in given.items() if _has_gradient(t) and n not in self.inputs
+        ]
+        self.own = {n: p for n, p in self._parameters() if p.requires_grad and p.numel()}
+        self.before = [(p, p.detach().clone()) for p in self.own.values()] if self.lent else []
+        self.buffers = [(b, b.detach().clone()) for b in self._buffers()]
+        self.params = {
+            n: numbers(t.detach()).clone() for n, t in {**self.own, **self.inputs}.items()
+        }
+        self.params = {n: t.requires_grad_() for n, t in self.params.items() if t.numel()}
+        self.seed: int | None = None  # of PyTorch's global random state, where the program draws
+        self.covectors: list[Tensor] = []
+
+    def _parameters(self) -> list[tuple[str, nn.Parameter]]:
+        named = self.module.named_parameters() if isinstance(self.module, nn.Module) else []
+        return [(n, p) for n, p in named if _has_gradient(p)]
+
+    def _buffers(self) -> list[Tensor]:
+        return list(self.module.buffers()) if isinstance(self.module, nn.Module) else []
+
+    def outputs(self, p: Tensors) -> list[Tensor]:
+        """What the program returns, every float or complex tensor in it; its parameters are p's."""
+        with torch.no_grad():
+            for name, parameter in self.own.items():
+                parameter.copy_(rebuilt(parameter, p[name]))
+            for buffer, before in self.buffers:  # running statistics
+                buffer.copy_(before)
+
+        def argument(name: str, t: Tensor) -> Tensor:
+            if name in self.inputs and name in p:
+                return rebuilt(t, p[name])
+            return t.to(_wide(t.dtype)) if self.wide else t
+
+        arguments = _mapped(self.arguments, argument, "input ")
+        keywords = _mapped(self.keywords, argument, "input ")
+        if self.seed is None:
+            return list(_tensors_in(self.module(*arguments, **keywords)))
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            return list(_tensors_in(self.module(*arguments, **keywords)))
+
+    def give_back(self) -> None:
+        """Put the caller's numbers back, where the module could not be copied."""
+        with torch.no_grad():
+            for t, before in (*self.before, *(self.buffers if self.lent else ())):
+                t.copy_(before)
+
+    def is_repeatable(self) -> bool:
+        """Whether two runs give the same; PyTorch's random state is left as it was."""
+        with torch.random.fork_rng():
+            one, other = self.outputs(self.params), self.outputs(self.params)
+        return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+    def draw_covectors(self, rng: np.random.Generator) -> None:
+        """Random weights for the outputs: with ones, a softmax's error would not be seen."""
+        made = self.outputs(self.params)
+        if not made:
+            raise BadInput("module must return a float tensor, or several")
+        for o in made:
+            drawn = rng.standard_normal((*o.shape, 2) if o.is_complex() else tuple(o.shape))
+            c = torch.as_tensor(drawn, device=o.device)
+            c = torch.view_as_complex(c) if o.is_complex() else c
+            self.covectors.append(c.to(o.dtype))
+
+    def loss(self, p: Tensors) -> Tensor:
+        """The sum of the outputs, weighted; of complex ones the real part of ⟨c, o⟩."""
+        made = self.outputs(p)
+        parts = [
+            (o * c.conj().to(o.dtype)).real.sum() if o.is_complex() else (o * c.to(o.dtype)).sum()
+            for o, c in zip(made, self.covectors, strict=True)
+        ]
+        return torch.stack(parts).sum()
+
+    def grads(self, p: Tensors) -> Tensors:
+        """By autograd; where it is refused, as in reentrant checkpointing, by `.backward()`."""
+        leaves = {n: self.own.get(n, p[n]) for n in p}
+        try:
+            found = torch.autograd.grad(
+                self.loss(p), list(leaves.values()), allow_unused=True, materialize_grads=True
+            )
+        except RuntimeError as error:
+            if ".grad()" not in str(error):
+                raise
+            found = self._backward(p, leaves)
+        return {
+            name: torch.view_as_real(g) if name in self.own and g.is_complex() else g
+            for (name, leaf), g in zip(leaves.items(), found, strict=True)
+        }
+
+    def _backward(self, p: Tensors, leaves: Tensors) -> tuple[Tensor, ...]:
+        for leaf in leaves.values():
+            leaf.grad = None
+        self.loss(p).backward()
+        found = tuple(
+            torch.zeros_like(t) if t.grad is None else t.grad.clone() for t in leaves.values()
+        )
+        for leaf in leaves.values():
+            leaf.grad = None
+        return found
+
+    def relus(self) -> dict[str, nn.Module]:
+        """The ReLUs of a stack of affine layers; of anything else none: no certificate there."""
+        affine = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Flatten, nn.Identity)
+        if type(self.module) is not nn.Sequential:
+            return {}
+        layers = dict(self.module.named_children())  # a layer that is there twice is named once
+        if len(layers) < len(self.module) or not all(
+            type(layer) in (*affine, nn.ReLU) for layer in layers.values()
+        ):
+            return {}
+        return {f"input of {n}": m for n, m in layers.items() if isinstance(m, nn.ReLU)}
+
+    def activations(self, p: Tensors) -> Tensors:
+        """What enters each of `relus`, (samples, units)."""
+        seen: Tensors = {}
+
+        def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            return lambda _, entered: seen.update(
+                {name: entered[0].detach().clone().reshape(-1, entered[0].shape[-1])}
+            )
+
+        hooks = [m.register_forward_pre_hook(keep(name)) for name, m in self.relus().items()]
+        try:
+            with torch.no_grad():
+                self.outputs(p)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen
+
+
+def numbers(t: Tensor) -> Tensor:
+    """The real numbers in a tensor that can be moved, see the top of the file."""
+    real = _real(t)
+    finite = real.isfinite()
+    return real if finite.all() else real[finite]
+
+
+def rebuilt(t: Tensor, p: Tensor) -> Tensor:
+    """A tensor like t with the numbers of p in it: the inverse of `numbers`, and recorded."""
+    real = _real(t.detach())
+    if p.shape == real.shape:
+        real = p.clone()  # the program may change it in place
+    else:
+        real = real.to(p.dtype).masked_scatter(real.isfinite(), p)
+    values = torch.view_as_complex(real) if t.is_complex() else real
+    if t.layout == torch.sparse_coo:
+        where = t.detach().coalesce().indices()
+        return torch.sparse_coo_tensor(where, values, t.shape, is_coalesced=True)
+    if t.layout == torch.sparse_csr:
+        return torch.sparse_csr_tensor(t.crow_indices(), t.col_indices(), values, t.shape)
+    return values
+
+
+def _real(t: Tensor) -> Tensor:
+    if t.layout == torch.sparse_coo:
+        t = t.coalesce().values()
+    elif t.layout != torch.strided:
+        t = t.values()
+    return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
+
+
+def _has_gradient(t: Tensor) -> bool:
+    return t.is_floating_point() or t.is_complex()
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    if dtype.is_complex:
+        return torch.complex128
+    return torch.float64 if dtype.is_floating_point else dtype
+
+
+def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
+    """A copy of a module, and whether it is the caller's own; a function as it is."""
+    if not isinstance(module, nn.Module):
+        return module, False
+    try:
+        made = copy.deepcopy(module)
+    except Exception as error:  # it keeps a tensor that is no leaf, or a handle
+        if wide:
+            said = " ".join(str(error).split())
+            raise BadInput(f"module must be one that can be copied, but: {said}") from None
+        return module, True
+    return (made._apply(lambda t: t.to(_wide(t.dtype))) if wide else made), False
+
+
+def _mapped(value: Any, change: Callable[[str, Tensor], Tensor], name: str) -> Any:
+    """A nested structure with every tensor in it changed; `change` gets its name too."""
+    if isinstance(value, Tensor):
+        return change(name, value)
+    inner = "{}" if name == "input " else "[{}]"
+    if isinstance(value, Mapping):
+        return {k: _mapped(v, change, name + inner.format(k)) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        made = [_mapped(v, change, name + inner.format(k)) for k, v in enumerate(value)]
+        if hasattr(value, "_fields"):  # a named tuple
+            return type(value)(*made)
+        return made if isinstance(value, list) else tuple(made)
+    return value
+
+
+def _tensors_within(*values: Any) -> Iterator[tuple[str, Tensor]]:
+    found: list[tuple[str, Tensor]] = []
+
+    def note(name: str, t: Tensor) -> Tensor:
+        found.append((name, t))
+        return t
+
+    for value in values:
+        _mapped(value, note, "input ")
+    return iter(found)
+
+
+def _tensors_in(made: Any) -> Iterator[Tensor]:
+    """The float and complex tensors in what a program returned."""
+    for _, t in _tensors_within((made,)):
+        if _has_gradient(t):
+            yield t if t.layout == torch.strided else t.to_dense()

@@ -1,0 +1,69 @@
+"""Parameters in any nesting of dicts, lists and tuples, as one flat dict of arrays, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from handgrad.errors import BadInput
+
+ALONE = "params"
+"""The name of a parameter that is not in any container."""
+
+
+def flattened(tree: Any, name: str = "") -> dict[str, Any]:
+    """The arrays in the tree by name: keys joined by dots, positions in brackets.
+
+    >>> list(flattened({"a": {"w": 1.0}, "b": [2.0, 3.0]}))
+    ['a.w', 'b[0]', 'b[1]']
+    """
+    if isinstance(tree, Mapping):
+        parts = [(f"{name}.{key}" if name else str(key), tree[key]) for key in tree]
+    elif isinstance(tree, list | tuple):
+        parts = [(f"{name}[{k}]", value) for k, value in enumerate(tree)]
+    else:
+        return {name or ALONE: tree}
+    return {inner: leaf for own, value in parts for inner, leaf in flattened(value, own).items()}
+
+
+def like(tree: Any, leaves: Mapping[str, Any], name: str = "") -> Any:
+    """A tree of the same form with these arrays in it."""
+    if isinstance(tree, Mapping):
+        return {k: like(v, leaves, f"{name}.{k}" if name else str(k)) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        made = [like(value, leaves, f"{name}[{k}]") for k, value in enumerate(tree)]
+        if hasattr(tree, "_fields"):  # a named tuple
+            return type(tree)(*made)
+        return made if isinstance(tree, list) else tuple(made)
+    return leaves[name or ALONE]
+
+
+def gradients_like(tree: Any, given: Any, name: str = "") -> dict[str, Any]:
+    """The gradients by the names of the parameters; None stands for 0, whole numbers for floats.
+
+    Raises `BadInput` unless they come in the form of the parameters.
+    """
+    if isinstance(tree, Mapping):
+        if not isinstance(given, Mapping) or set(given) != set(tree):
+            got = sorted(given) if isinstance(given, Mapping) else type(given).__name__
+            raise BadInput(f"grads must have the names of params, {sorted(tree)}, got {got}")
+        parts = [(f"{name}.{k}" if name else str(k), tree[k], given[k]) for k in tree]
+    elif isinstance(tree, list | tuple):
+        if not isinstance(given, list | tuple) or len(given) != len(tree):
+            raise BadInput(f"grads must have {len(tree)} entries as params has, got {given!r:.80}")
+        parts = [(f"{name}[{k}]", *pair) for k, pair in enumerate(zip(tree, given, strict=True))]
+    else:
+        return {name or ALONE: _as_float(given, tree)}
+    return {k: g for own, p, g in parts for k, g in gradients_like(p, g, own).items()}
+
+
+def _as_float(gradient: Any, parameter: Any) -> Any:
+    if gradient is None:
+        return np.zeros(np.shape(parameter))
+    if hasattr(gradient, "detach"):
+        return gradient
+    try:
+        array = np.asarray(gradient)
+    except ValueError:  # ragged: it is told what it must be later
+        return gradient
+    return array.astype(np.float64) if array.dtype.kind in "iub" else gradient
