@@ -1134,3 +1134,134 @@ def test_running_statistics_do_not_move() -> None:
     norm = nn.BatchNorm1d(3).double()
     assert gradcheck_module(norm, rand(6, 3))
     assert torch.equal(norm.running_mean, torch.zeros(3).double())  # type: ignore[arg-type]
+
+
+# How a backward pass is called must not matter
+
+
+def square(backward: Any) -> Any:
+    return custom(lambda x: x**2, backward)
+
+
+def in_memory_order(g: torch.Tensor) -> torch.Tensor:
+    """As a kernel reads it that takes a raw pointer."""
+    strides = torch.empty(g.shape).stride()
+    return torch.as_strided(g, g.shape, strides, g.storage_offset())
+
+
+def writes(saved: Any, g: torch.Tensor) -> torch.Tensor:
+    g *= 2 * saved[0]
+    return g
+
+
+class OnlyOnce(torch.autograd.Function):
+    """Right in its first backward pass on a graph, and doubled in every later one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.times = 0
+        return x**2
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        ctx.times += 1
+        return ctx.times * 2 * ctx.saved_tensors[0] * upstream[0]
+
+
+class ForgetsWhenAlone(torch.autograd.Function):
+    """Wrong for a, and only while b requires no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        (a, b), (g,) = ctx.saved_tensors, upstream
+        return (g * b if ctx.needs_input_grad[1] else g), g * a
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs", "says"),
+    [
+        (square(writes), [rand(4)], "backward changed its upstream gradient: right here, wrong"),
+        (
+            square(lambda s, g: 2 * s[0] * in_memory_order(g)),
+            [rand(3, 4)],
+            "a transposed upstream gradient with the same values",
+        ),
+        (
+            square(lambda s, g: 2 * in_memory_order(s[0]) * g),
+            [rand(3, 4)],
+            "input 0 in a transposed layout",
+        ),
+        (OnlyOnce.apply, [rand(4)], "a second backward pass on one graph"),
+        (ForgetsWhenAlone.apply, [rand(4), rand(4)], "input 0 alone requires a gradient"),
+    ],
+    ids=["writes", "upstream layout", "input layout", "twice", "alone"],
+)
+def test_a_backward_pass_that_depends_on_how_it_is_called_fails(
+    function: Any, inputs: list[torch.Tensor], says: str
+) -> None:
+    report = gradcheck_module(function, inputs)
+    assert report.verdict == "fail"
+    assert all(p.verdict == "pass" for p in report.parameters.values()), "elsewhere it is right"
+    assert any(sentence.startswith(says) for sentence in report.calls), report.calls
+    assert says in str(report)
+
+
+def test_right_code_may_be_called_in_any_way() -> None:
+    for module, inputs in (
+        (square(lambda s, g: 2 * s[0] * g), [rand(3, 4)]),
+        (nn.LSTM(3, 4).double(), [rand(5, 2, 3)]),
+        (nn.LayerNorm(4).double(), [rand(3, 4)]),
+        (nn.MultiheadAttention(4, 2).double(), [rand(3, 2, 4)] * 3),
+        (nn.Conv2d(2, 3, 3).double(), [rand(2, 2, 5, 5)]),
+        (torch.fft.fft, [rand(3, 4)]),
+    ):
+        report = gradcheck_module(module, inputs)
+        assert report.calls == (), report.calls
+
+
+# Last bits that differ from call to call, and state
+
+
+def wandering(exponent: float) -> Any:
+    """A factor that differs from 1 in every other call, by this much."""
+    calls = itertools.count()
+    return lambda: 1 + (next(calls) % 2) * exponent
+
+
+@pytest.mark.parametrize("who", ["loss", "grads"])
+def test_last_bits_that_differ_from_call_to_call_are_rounding(who: str) -> None:
+    params = {"w": np.array([1.0, -2.0, 0.5])}
+    factor = {"loss": lambda: 1.0, "grads": lambda: 1.0} | {who: wandering(2.3e-16)}
+
+    def check(k: float) -> Any:
+        return gradcheck(
+            lambda p: float((p["w"] ** 2).sum()) * factor["loss"](),
+            params,
+            lambda p: {"w": k * p["w"] * factor["grads"]()},
+        )
+
+    assert check(2.0)
+    assert any("from call to call: counted as rounding" in note for note in check(2.0).notes)
+    assert check(2.000001).verdict == "fail"
+
+
+def test_randomness_and_state_are_refused_each_in_its_words() -> None:
+    params, noise = {"w": np.array([1.0, -2.0, 0.5])}, wandering(0.1)
+    with pytest.raises(BadInput, match="loss must give the same number twice"):
+        gradcheck(
+            lambda p: float((p["w"] ** 2).sum()) * noise(), params, lambda p: {"w": 2 * p["w"]}
+        )
+    state = {"mean": 0.0}
+
+    def grads(p: Params) -> Params:
+        state["mean"] = float(p["w"].mean())
+        return {"w": 2 * p["w"] * (1 + state["mean"])}
+
+    with pytest.raises(BadInput, match=r"^state: grads must not change what loss returns"):
+        gradcheck(lambda p: float((p["w"] ** 2 * (1 + state["mean"])).sum()), params, grads)

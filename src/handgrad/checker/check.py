@@ -105,7 +105,8 @@ def gradcheck(
     loss, activations, reference = map(of_tree, (loss, activations, reference))  # type: ignore[assignment]
     fixed = None if callable(grads) else gradients_like(params, grads)
     code = Code(native, loss, fixed or gradients, activations, structure, reference)
-    require_sound(code)
+    wander = require_sound(code)
+    code = replace(code, wander=wander.gradients, loss_wander=wander.loss)
     if structure is not None:
         _require_same(structure, code)
     if directions is None:
@@ -113,6 +114,7 @@ def gradcheck(
     seed = fresh_seed() if seed is None else seed
     rng = np.random.default_rng(seed)
     checks, notes = _survey(code, points, rng)
+    notes += wander.notes
     found = {
         name: _parameter(name, checks, directions, delta) if checks else _on_kink(name)
         for name in native.params

@@ -1,7 +1,7 @@
 """The caller's code, in arrays or tensors, as functions of NumPy's arrays."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,10 @@ class Native:
 
 @dataclass(frozen=True)
 class Code:
-    """What the caller gave, and what its gradients are held to."""
+    """What the caller gave, and what its gradients are held to.
+
+    wander, loss_wander: how far gradients and loss differ from call to call, see `preflight`.
+    """
 
     native: Native
     loss: Callable[[Any], Any]
@@ -93,6 +96,8 @@ class Code:
     activations: Callable[[Any], Any] | None = None
     structure: Stack | None = None
     reference: Callable[[Any], Any] | None = None
+    wander: Mapping[str, float] = field(default_factory=dict)
+    loss_wander: float = 0.0
 
     def loss_at(self, point: Point) -> float:
         """The caller's loss, whatever its dtype."""
@@ -154,6 +159,7 @@ class Code:
             rounding=shaken.rounding,
             like=like,
             value=None if wide else shaken.loss,
+            wander=0.0 if wide else self.loss_wander,
         )
 
     def shake(self, point: Point, rng: np.random.Generator) -> "Shaken":
@@ -168,7 +174,8 @@ class Code:
         loss = self.loss_at(point)  # before the gradients: some keep its activations for them
         gradients, eps = self.gradients_at(point)
         results = [(self.loss_at(p), self.gradients_at(p)[0]) for p in around]
-        return Shaken(eps, loss, gradients, [r[0] for r in results], [r[1] for r in results])
+        losses, there = [r[0] for r in results], [r[1] for r in results]
+        return Shaken(eps, loss, gradients, losses, there, self.wander)
 
 
 @dataclass(frozen=True)
@@ -184,13 +191,15 @@ class Shaken:
     gradients: dict[str, Array]
     losses: list[float]
     around: list[dict[str, Array]]
+    wander: Mapping[str, float] = field(default_factory=dict)
 
     def rounding(self, name: str, direction: Array) -> float:
         """How far rounding may have moved the gradient's product with a direction."""
         g = self.gradients[name]
         own = SAFETY * self.eps * float(np.linalg.norm(g * direction))
         moves = [float(((moved[name] - g) * direction).sum()) for moved in self.around]
-        return max(own, SHAKE_SAFETY * _rms(moves))
+        far = SAFETY * self.wander.get(name, 0.0) * float(np.linalg.norm(direction))
+        return max(own, SHAKE_SAFETY * _rms(moves), far)
 
     @property
     def is_finite(self) -> bool:

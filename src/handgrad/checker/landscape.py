@@ -69,7 +69,8 @@ class Landscape:
     loss of complex parameters; frozen: the loss with the ReLUs held as they are at the point;
     rounding: (name, direction) → how far rounding may have moved the gradient that is compared;
     like: the same loss at another point, whose noise, and what was shown of its activations, hold
-    here too; value: the loss at the point, where it is known.
+    here too; value: the loss at the point, where it is known; wander: how far it differs from call
+    to call.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Landscape:
         rounding: Callable[[str, Array], float] = lambda name, direction: 0.0,
         like: "Landscape | None" = None,
         value: float | None = None,
+        wander: float = 0.0,
     ) -> None:
         self._loss, self.point, self._activations = loss, point, activations
         self._complex_loss, self._frozen, self._rounding = complex_loss, frozen, rounding
@@ -98,6 +100,7 @@ class Landscape:
         self.z = None if activations is None else activations(point)
         alike = like is not None and abs(like.value) / 2 <= abs(self.value) <= 2 * abs(like.value)
         self.noise: float = like.noise if like and alike else self._measure_noise()
+        self.noise = max(self.noise, wander)
 
     def loss(self, point: Point) -> float:
         """NaN where the loss is not defined, as a logarithm may not be a step away."""

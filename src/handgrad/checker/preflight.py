@@ -1,6 +1,8 @@
 """Before anything is measured: can this loss, and can these gradients, be checked at all?"""
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -11,12 +13,32 @@ from handgrad.checker.landscape import Array, as_array
 from handgrad.errors import BadInput
 
 
-def require_sound(code: Code) -> None:
+@dataclass(frozen=True)
+class Wander:
+    """How far results differ from call to call at one point: sums in another order, threads."""
+
+    loss: float
+    gradients: Mapping[str, float]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of it."""
+        found = {"the loss": self.loss} | {
+            f"the gradient of {n}": w for n, w in self.gradients.items()
+        }
+        return [
+            f"{what} differs by up to {far:.1e} from call to call: counted as rounding"
+            for what, far in found.items()
+            if far
+        ]
+
+
+def require_sound(code: Code) -> Wander:
     """Raise `BadInput`, naming what is wrong, unless the code can be checked."""
     native, grads = code.native, code.grads
     point = native.arrays()
     params = native.build(point)
-    _require_repeatable("loss", code.loss, native, params)
+    first, far = _require_repeatable("loss", code.loss, native, params)
     _require_untouched("loss", point, native, params)
     if code.reference is not None:
         wide = native.build(point, wide=True)
@@ -30,6 +52,12 @@ def require_sound(code: Code) -> None:
     given = grads(params) if callable(grads) else grads
     if callable(grads):
         _require_untouched("grads", point, native, params)
+        after = native.number(code.loss(params))
+        if not abs(after - first) <= 10 * far:
+            raise BadInput(
+                "state: grads must not change what loss returns from then on, but it was "
+                f"{first!r} and is {after!r} (running statistics?)"
+            )
     if not isinstance(given, Mapping) or set(given) != set(point):
         names = sorted(given) if isinstance(given, Mapping) else type(given).__name__
         raise BadInput(f"grads must have the names of params, {sorted(point)}, got {names}")
@@ -42,16 +70,22 @@ def require_sound(code: Code) -> None:
     for one, other in combinations(arrays, 2):
         if np.shares_memory(arrays[one], arrays[other]):
             raise BadInput(f"grads: {one} and {other} must not share memory: copy one of them")
+    wander = {}
     if callable(grads):
         kept = {name: np.array(g) for name, g in arrays.items()}
         again = native.to_arrays(grads(params))
         for name in kept:
-            if not np.array_equal(kept[name], again[name]):
+            gap = float(abs(kept[name] - again[name]).max())
+            if gap <= math.sqrt(native.eps) * float(abs(kept[name]).max()):
+                wander[name] = gap
+            else:
                 twice = np.allclose(again[name], 2 * kept[name])
                 why = "it accumulates: clear it before each call" if twice else "fix its randomness"
                 raise BadInput(
                     f"grads: {name} must be the same in a second call, and is not: {why}"
                 )
+
+    return Wander(far, wander)
 
 
 def _array(name: str, gradient: Any) -> Array:
@@ -67,15 +101,21 @@ def _array(name: str, gradient: Any) -> Array:
 
 def _require_repeatable(
     who: str, loss: Callable[[Any], Any], native: Native, params: Mapping[str, Any]
-) -> None:
+) -> tuple[float, float]:
+    """The number, and how far it differs from call to call."""
     first, second = native.number(loss(params)), native.number(loss(params))
     if not np.isfinite(first):
         raise BadInput(f"{who} must be finite at the given parameters, got {first}")
-    if first != second:
+    if first == second:
+        return first, 0.0
+    others = [second, *(native.number(loss(params)) for _ in range(3))]
+    far = max(abs(other - first) for other in others)
+    if not far <= math.sqrt(native.eps) * abs(first):
         raise BadInput(
             f"{who} must give the same number twice, got {first!r} and {second!r}: fix its random "
             "numbers (dropout, sampling, shuffling)"
         )
+    return first, far
 
 
 def _require_untouched(

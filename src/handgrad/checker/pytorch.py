@@ -44,6 +44,8 @@ def gradcheck_module(
     Several outputs are contracted with random normal covectors, drawn afresh (ones would hide a
     softmax or a layer norm, whose outputs have a constant sum). A module that draws random numbers,
     as dropout does, is run with PyTorch's global random state fixed, and the state is restored.
+    How the backward pass is called must not matter: it is also run twice on one graph, with
+    upstream gradients and inputs in other layouts, and for each input alone: see `Report.calls`.
     In an `nn.Sequential` of affine layers and ReLUs, what enters the ReLUs is watched, so that
     kinks are certified.
 
@@ -54,6 +56,7 @@ def gradcheck_module(
     """
     import torch
 
+    from handgrad.checker.calls import differing_calls
     from handgrad.checker.tensors import Program
 
     arguments, named = _arguments(inputs, keywords)
@@ -83,9 +86,10 @@ def gradcheck_module(
             seed=seed,
             **options,
         )
+        wrong, more = differing_calls(program)
     finally:
         program.give_back()
-    return replace(report, notes=(*report.notes, *notes))
+    return replace(report, notes=(*report.notes, *notes, *more), calls=tuple(wrong))
 
 
 def _arguments(

@@ -74,7 +74,7 @@ class Report:
 
     evaluations: calls of the loss; points: at how many the gradient was checked; seed: of the
     random directions, drawn afresh for every check; forward: the loss beside the reference's, where
-    one was given.
+    one was given; calls: sentences on what depends on how the backward pass is called.
     """
 
     parameters: Mapping[str, ParameterReport]
@@ -84,6 +84,7 @@ class Report:
     seed: int
     notes: tuple[str, ...] = ()
     forward: ForwardReport | None = None
+    calls: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -99,6 +100,8 @@ class Report:
         verdicts = [p.verdict for p in self.parameters.values()]
         if self.forward is not None:
             verdicts.append(self.forward.verdict)
+        if self.calls:
+            verdicts.append(FAIL)
         return min(verdicts, key=WORST_FIRST.index)
 
     def __getitem__(self, name: str) -> ParameterReport:
@@ -111,7 +114,8 @@ class Report:
             f"loss, seed {self.seed}; a bound holds with probability 1 − {self.delta:g})"
         )
         notes = [f"note: {note}" for note in self.notes]
-        parts = [*filter(None, [self.forward]), *self.parameters.values()]
+        calls = [f"{'the calls':<12} {FAIL:<18}{sentence}" for sentence in self.calls]
+        parts = [*filter(None, [self.forward]), *self.parameters.values(), *calls]
         return "\n".join([head, *map(str, parts), *notes])
 
     def raise_if_failed(self) -> None:

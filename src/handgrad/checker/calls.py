@@ -1,0 +1,152 @@
+"""How a backward pass is called must not matter: twice, in another layout, for one input alone.
+
+A check that calls it in one way sees none of this; elsewhere, in a larger graph, it is a wrong
+gradient. All calls are made at the given point, with one upstream gradient.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from handgrad.checker.tensors import Program, Tensors
+
+Gradients = dict[str, Tensor]
+
+
+def differing_calls(program: Program) -> tuple[list[str], list[str]]:
+    """What depends on how the backward pass is called, a sentence each; and what could not run."""
+    wrong: list[str] = []
+    notes: list[str] = []
+    try:
+        graph = _Graph(program, _fresh(program.params))
+        right = graph.backward()
+    except RuntimeError:  # reentrant checkpointing knows `.backward()` alone
+        return [], ["how the backward pass is called was not varied: it can only be run as a whole"]
+    if not graph.made:
+        return [], []
+    wrong += graph.changed()
+    for sentence, again in _other_calls(program, graph, right):
+        try:
+            found = again()
+        except Exception as error:
+            said = " ".join(str(error).split())
+            notes.append(f"{sentence.partition(':')[0]}: it raised {type(error).__name__}: {said}")
+            continue
+        off = [n for n, g in found.items() if not _same(g, right[n])]
+        if off:
+            wrong.append(f"{sentence} (wrong then: {', '.join(off)})")
+    return wrong, notes
+
+
+def _other_calls(
+    program: Program, graph: "_Graph", right: Gradients
+) -> Iterator[tuple[str, Callable[[], Gradients]]]:
+    """The sentence for a difference, and the call that must make none."""
+    yield "a second backward pass on one graph: its result is another one", graph.backward
+    for kind, lay in (("transposed", _transposed), ("strided", _strided)):
+        if any(lay(c) is not None for c in graph.upstream):
+            yield (
+                f"a {kind} upstream gradient with the same values: the result is another one, as "
+                "if it were read in memory order",
+                lambda lay=lay: graph.backward(lay),  # type: ignore[misc]
+            )
+    for name, t in program.params.items():
+        if name in program.inputs and (turned := _transposed(t.detach())) is not None:
+            p = _fresh(program.params) | {name: turned.requires_grad_()}
+            yield (
+                f"{name} in a transposed layout, with the same values: the result is another one",
+                lambda p=p: _Graph(program, p).backward(),  # type: ignore[misc]
+            )
+    if len(right) > 1:
+        for name in program.inputs:
+            if name in right:
+                yield (
+                    f"{name} alone requires a gradient: its gradient is another one",
+                    lambda name=name: _Graph(program, _fresh(program.params), [name]).backward(),  # type: ignore[misc]
+                )
+    if program.own and program.inputs:
+        yield (
+            "no input requires a gradient: those of the parameters are others",
+            lambda: _Graph(program, _fresh(program.params), list(program.own)).backward(),
+        )
+
+
+class _Graph:
+    """One forward pass on record, with its upstream gradients.
+
+    only: the names that require a gradient; all where left out.
+    """
+
+    def __init__(self, program: Program, p: Tensors, only: Sequence[str] | None = None) -> None:
+        wanted = list(p) if only is None else only
+        for name, t in p.items():
+            t.requires_grad_(name in wanted)
+        for name, parameter in program.own.items():
+            parameter.requires_grad_(name in wanted)
+        try:
+            made = program.outputs(p)
+        finally:
+            for parameter in program.own.values():
+                parameter.requires_grad_(True)
+        self.leaves = {n: program.own.get(n, p[n]) for n in wanted}
+        kept = [(o, c) for o, c in zip(made, program.covectors, strict=True) if o.requires_grad]
+        self.made, self.upstream = [o for o, _ in kept], [c for _, c in kept]
+        self.before = {n: t.detach().clone() for n, t in p.items()}
+        self.given, self.sent = p, [c.clone() for c in self.upstream]
+
+    def backward(self, lay: Callable[[Tensor], Tensor | None] | None = None) -> Gradients:
+        """The gradients, with the upstream gradients laid out anew."""
+        if not self.made:
+            return {}
+        self.sent = [c.clone() for c in self.upstream]
+        if lay is not None:
+            laid = [lay(c) for c in self.upstream]
+            self.sent = [s if t is None else t for s, t in zip(self.sent, laid, strict=True)]
+        found = torch.autograd.grad(
+            self.made,
+            list(self.leaves.values()),
+            self.sent,
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return {n: g.detach().clone() for n, g in zip(self.leaves, found, strict=True)}
+
+    def changed(self) -> list[str]:
+        """What the backward pass wrote into that was not its own."""
+        found = []
+        if not all(map(torch.equal, self.sent, self.upstream)):
+            found.append(
+                "backward changed its upstream gradient: right here, wrong wherever that gradient "
+                "has another reader"
+            )
+        for name, before in self.before.items():
+            if not torch.equal(self.given[name], before):
+                found.append(f"backward changed {name}, which others may still read")
+        return found
+
+
+def _fresh(p: Tensors) -> Tensors:
+    return {name: t.detach().clone() for name, t in p.items()}
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Equal as far as another order of additions may make them."""
+    size = float(other.abs().max()) if other.numel() else 0.0
+    eps = float(torch.finfo(other.dtype).eps)
+    return bool(((one - other).abs() <= eps**0.5 * size).all())
+
+
+def _transposed(t: Tensor) -> Tensor | None:
+    """The same values, the last axis furthest apart in memory; None where that is no other."""
+    if t.ndim < 2 or min(t.shape[-2:]) < 2:
+        return None
+    return t.mT.contiguous().mT.detach()
+
+
+def _strided(t: Tensor) -> Tensor | None:
+    """The same values, with gaps between them."""
+    if t.ndim < 1 or t.numel() < 2:
+        return None
+    return torch.stack([t, torch.full_like(t, 7.0)], dim=-1)[..., 0].detach()
