@@ -1265,3 +1265,44 @@ def test_randomness_and_state_are_refused_each_in_its_words() -> None:
 
     with pytest.raises(BadInput, match=r"^state: grads must not change what loss returns"):
         gradcheck(lambda p: float((p["w"] ** 2 * (1 + state["mean"])).sum()), params, grads)
+
+
+# A named cause is true at every point
+
+
+def test_a_factor_that_differs_between_points_is_not_named() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+
+    def rmse(p: Params) -> float:
+        return float(np.sqrt(((X @ p["w"] - y) ** 2).mean()))
+
+    def of_mse(p: Params) -> Params:
+        return {"w": 2 * X.T @ (X @ p["w"] - y) / 20}
+
+    report = gradcheck(rmse, {"w": np.array([10.0, -1.0, 0.5])}, of_mse)
+    assert report.verdict == "fail"
+    assert report["w"].cause is not None
+    assert report["w"].cause.startswith("no constant factor: it must be multiplied by 0.0")
+
+
+@pytest.mark.parametrize("factor", [1.0000001, 0.9999999, -3.0, 0.25])
+def test_a_constant_factor_is_named_with_as_many_digits_as_it_takes(factor: float) -> None:
+    params = {"w": np.array([1.0, -2.0, 0.5, 3.0])}
+    report = gradcheck(
+        lambda p: float((p["w"] ** 2).sum()), params, lambda p: {"w": 2 * p["w"] * factor}
+    )
+    assert report.verdict == "fail"
+    said = report["w"].cause
+    assert said is not None
+    number = float(said.rsplit(" ", 1)[1])
+    undone = number if "multiplied" in said else 1 / number
+    assert undone * factor == pytest.approx(1, abs=2e-8)
+    assert not said.endswith(" by 1")
+
+
+def test_minus_zero_is_not_printed() -> None:
+    report = gradcheck(
+        lambda p: float((p["w"] ** 2).sum()), {"w": np.ones(3)}, lambda p: {"w": -0.0 * p["w"]}
+    )
+    assert "is 0, should be 2" in str(report)

@@ -1,10 +1,11 @@
 """Why is a gradient wrong? Only causes that need no knowledge of the network.
 
 A cause is named when undoing it makes the gradient right, to the tolerance, along directions that
-were drawn for this test alone. Everything else stays unknown.
+were drawn for this test alone, at every point where the gradient is wrong. Everything else stays
+unknown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -49,10 +50,44 @@ def cause(landscape: Landscape, name: str, gradients: Mapping[str, Array]) -> st
         and abs(ratio - 1) > 2 * unsure
         and all(abs(s.value - ratio * v) <= s.tolerance + unsure * abs(v) for s, v in pairs)
     ):
-        if abs(ratio) >= 1:
-            return f"it must be multiplied by {ratio:.6g}"
-        return f"it must be divided by {1 / ratio:.6g}"
+        return _factor(ratio)
     return None
+
+
+def agreed(causes: Sequence[str | None]) -> str | None:
+    """The cause that is true at all points; where a factor differs between them, that is said."""
+    first = causes[0]
+    if all(c == first for c in causes):
+        return first
+    ratios = [_ratio(c) for c in causes]
+    if any(r is None for r in ratios):
+        return None
+    known = [r for r in ratios if r is not None]
+    if max(abs(r / known[0] - 1) for r in known) < 1e-3:  # each was measured
+        return first
+    low, high = min(known), max(known)
+    return f"no constant factor: it must be multiplied by {low:.4g} to {high:.4g} at these points"
+
+
+FACTOR = "it must be multiplied by ", "it must be divided by "
+
+
+def _factor(ratio: float) -> str | None:
+    """The sentence for a factor; with as many digits as tell it from 1."""
+    times = abs(ratio) >= 1
+    number = ratio if times else 1 / ratio
+    for digits in (6, 9, 12):
+        if f"{number:.{digits}g}" != "1":
+            return f"{FACTOR[0 if times else 1]}{number:.{digits}g}"
+    return None
+
+
+def _ratio(sentence: str | None) -> float | None:
+    """The factor that the sentence names."""
+    if sentence is None or not sentence.startswith(FACTOR):
+        return None
+    number = float(sentence.rsplit(" ", 1)[1])
+    return number if sentence.startswith(FACTOR[0]) else 1 / number
 
 
 def _undone(name: str, gradients: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.causes import cause
+from handgrad.checker.causes import agreed, cause
 from handgrad.checker.code import NARROW, Code, Native, Shaken
 from handgrad.checker.landscape import LADDER, ORACLES, Array, Landscape, Slope, fresh_seed
 from handgrad.checker.locate import locate
@@ -156,27 +156,25 @@ def _parameter(
     name: str, checks: list[tuple[Landscape, Shaken]], directions: int, delta: float
 ) -> ParameterReport:
     """The verdict on one parameter: wrong anywhere is wrong, right somewhere is right."""
-    found = []
-    for landscape, shaken in checks:
-        gradients = shaken.gradients
-        at = _at_point(landscape, name, shaken, directions, delta)
-        if at.verdict == FAIL:
-            wrong = locate(landscape, name, gradients[name])
-            why = cause(landscape, name, gradients)
-            return ParameterReport(
-                name,
-                FAIL,
-                at.bound,
-                at.relative_bound,
-                at.certified,
-                at.oracle,
-                wrong.index,
-                wrong.analytic,
-                wrong.numeric,
-                wrong.where,
-                why,
-            )
-        found.append(at)
+    found = [_at_point(a, name, shaken, directions, delta) for a, shaken in checks]
+    failing = [k for k, at in enumerate(found) if at.verdict == FAIL]
+    if failing:
+        at, (landscape, shaken) = found[failing[0]], checks[failing[0]]
+        wrong = locate(landscape, name, shaken.gradients[name])
+        why = agreed([cause(checks[k][0], name, checks[k][1].gradients) for k in failing])
+        return ParameterReport(
+            name,
+            FAIL,
+            at.bound,
+            at.relative_bound,
+            at.certified,
+            at.oracle,
+            wrong.index,
+            wrong.analytic,
+            wrong.numeric,
+            wrong.where,
+            why,
+        )
     at = min(found, key=lambda at: (at.verdict != PASS, at.relative_bound))
     return ParameterReport(name, at.verdict, at.bound, at.relative_bound, at.certified, at.oracle)
 

@@ -31,6 +31,10 @@ class ParameterReport:
     where: str | None = None
     cause: str | None = None
 
+    @staticmethod
+    def _shown(value: float | None) -> str:
+        return "?" if value is None else f"{value + 0.0:.9g}"  # −0 + 0 is 0
+
     def __str__(self) -> str:
         head = f"{self.name:<12} {self.verdict:<18}"
         if self.verdict == FAIL:
@@ -38,7 +42,7 @@ class ParameterReport:
             found = (
                 ""
                 if self.index is None
-                else f"is {self.analytic:.9g}, should be {self.numeric:.9g}; "
+                else f"is {self._shown(self.analytic)}, should be {self._shown(self.numeric)}; "
             )
             cause = self.cause or "cause unknown"
             return f"{head}{place}{found}wrong: {self.where}; {cause}"
