@@ -1306,3 +1306,40 @@ def test_minus_zero_is_not_printed() -> None:
         lambda p: float((p["w"] ** 2).sum()), {"w": np.ones(3)}, lambda p: {"w": -0.0 * p["w"]}
     )
     assert "is 0, should be 2" in str(report)
+
+
+# A loss that is cast or rounded at its end
+
+
+@pytest.mark.parametrize(
+    ("coarse", "wrong"),
+    [
+        (np.float32, {"fail"}),
+        (lambda v: round(v, 6), {"fail"}),
+        (lambda v: round(v, 4), {"fail", "inconclusive"}),  # few levels lie within a step
+    ],
+    ids=["float32", "6 decimals", "4 decimals"],
+)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_loss_of_few_digits_is_seen_as_such(coarse: Any, wrong: set[str], seed: int) -> None:
+    params = {"w": np.random.default_rng(seed).standard_normal(4) + 2}
+
+    def check(k: float) -> Any:
+        def loss(p: Params) -> Any:
+            return coarse((p["w"] ** 2).sum() / 2)
+
+        return gradcheck(loss, params, lambda p: {"w": k * p["w"]}, seed=seed)
+
+    right = check(1.0)
+    assert right.verdict != "fail", str(right)
+    assert any("coarser than its parameters" in note for note in right.notes)
+    assert check(-1.0).verdict in wrong
+    assert check(2.0).verdict in wrong
+
+
+def test_a_loss_of_all_its_digits_is_not_called_coarse() -> None:
+    for seed in range(20):
+        network = Network(seed)
+        assert not any("coarser" in note for note in network.check().notes)
+    flat = gradcheck(lambda p: 1.5, {"w": np.ones(3)}, lambda p: {"w": np.zeros(3)})
+    assert not any("coarser" in note for note in flat.notes)

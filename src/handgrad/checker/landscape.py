@@ -10,7 +10,7 @@ only once it has agreed with a difference.
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,6 +99,7 @@ class Landscape:
         self.value = self.loss(point) if value is None else value
         self.z = None if activations is None else activations(point)
         alike = like is not None and abs(like.value) / 2 <= abs(self.value) <= 2 * abs(like.value)
+        self.spacing: float = like.spacing if like else 0.0
         self.noise: float = like.noise if like and alike else self._measure_noise()
         self.noise = max(self.noise, wander)
 
@@ -272,13 +273,16 @@ class Landscape:
         smooth, and what is left is noise, √((k!)² / (2k)!) of it.
         """
         directions = {name: self.rng.standard_normal(p.shape) for name, p in self.point.items()}
-        table = [self.value]
-        for i in range(1, 7):
+
+        def at(step: float) -> float:
             point = {}
             for name, p in self.point.items():
-                move = i * 64 * self.eps * self.scale(name)
+                move = step * self.scale(name)
                 point[name] = (p + move * directions[name]).astype(p.dtype)
-            table.append(self.loss(point))
+            return self.loss(point)
+
+        table = [self.value, *(at(i * 64 * self.eps) for i in range(1, 7))]
+        self.spacing = spacing([*table, *(at(0.01 / 7**i) for i in range(4))])
         differences, levels = np.array(table), []
         for k in range(1, 6):
             differences = np.diff(differences)
@@ -287,7 +291,31 @@ class Landscape:
                 levels.append(math.sqrt(ratio * float(np.mean(differences**2))))
         if not math.isfinite(sum(levels)):
             return math.inf
-        return max(*levels, self.eps * abs(self.value), float(np.finfo(np.float64).tiny))
+        smallest = float(np.finfo(np.float64).tiny)
+        return max(*levels, self.eps * abs(self.value), self.spacing, smallest)
+
+
+def spacing(values: Sequence[float]) -> float:
+    """The distance of neighbouring numbers in the coarsest format that holds all the values.
+
+    That of a float64, 0 here, unless every value is a float32, a float16, or has few decimals: then
+    the loss was cast or rounded, and steps between such numbers are all that can be seen of it.
+
+    >>> spacing([0.123456, 1.5, 0.1])
+    1e-06
+    """
+    array = np.array([v for v in values if math.isfinite(v) and v])
+    if len(array) < 3 or len(np.unique(array)) < 3:
+        return 0.0  # a constant, or nearly: its digits tell nothing
+    largest = float(abs(array).max())
+    with np.errstate(over="ignore"):
+        for dtype in (np.float16, np.float32):
+            if (array.astype(dtype) == array).all():
+                return float(np.finfo(dtype).eps) * largest
+    for decimals in range(10):
+        if (np.round(array, decimals) == array).all():
+            return float(10.0**-decimals)
+    return 0.0
 
 
 def flat(activations: Any) -> Array:
