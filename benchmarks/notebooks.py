@@ -12,6 +12,7 @@ import math
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from rich.progress import track
@@ -27,13 +28,19 @@ SAID = {
 }
 
 
+@cache
+def cells(lesson: Path) -> list[str]:
+    """The code of a lesson's notebook, built once."""
+    return inprocess.code(build.build(lesson))
+
+
 def play(task: tuple[Path, dict[str, object]]) -> tuple[str, dict[str, bool], str]:
     """Run one notebook with one setting: its name, what it said, and the message if it raised."""
     lesson, settings = task
     warnings.filterwarnings("ignore", message=".*non-interactive.*")
-    cells = inprocess.with_settings(inprocess.code(build.build(lesson)), **settings)  # type: ignore[arg-type]
+    changed = inprocess.with_settings(cells(lesson), **settings)  # type: ignore[arg-type]
     try:
-        said = "".join(inprocess.run(cells))
+        said = "".join(inprocess.run(changed))
     except inprocess.Failed as failed:
         return lesson.stem, {}, f"{settings}: {str(failed).splitlines()[0]}"
     return lesson.stem, {name: text in said for name, text in SAID.items()}, ""

@@ -272,12 +272,12 @@ for dtype in (np.float64, np.float32):
 # 2²⁹ = 5.4e8, the ratio of the two roundings. What is seen in float32 is rounding:
 
 # %% tags=["volatile"]
-for step in (first_kink / 1e2, first_kink / 1e4, first_kink / 1e6):
+for tiny in (first_kink / 1e2, first_kink / 1e4, first_kink / 1e6):
     errors = []
     for dtype in (np.float64, np.float32):
-        pairs, _ = slopes_and_gradients(dtype, step)
+        pairs, _ = slopes_and_gradients(dtype, tiny)
         errors.append(max((slope - gradient).abs().max().item() for slope, gradient in pairs))
-    print(f"step {step:.0e}: largest error {errors[0]:.0e} in float64, {errors[1]:.0e} in float32")
+    print(f"step {tiny:.0e}: largest error {errors[0]:.0e} in float64, {errors[1]:.0e} in float32")
 
 # %% [markdown]
 # ## Our backward pass inside autograd

@@ -219,18 +219,25 @@ def observe(W1: Array, b1: Array, W2: Array, b2: Array) -> list[float]:
     return [numpy_loss(f, y_train), numpy_loss(f_val, y_val), accuracy, *norms, (a1 > 0).mean()]
 
 
-def ends_of_epochs(run: Sequence[Array]) -> list[list[Array]]:
-    """The parameters at the start and after every epoch, as long as all numbers are finite."""
+def follow(run: Sequence[Array]) -> tuple[list[Array], Array]:
+    """The last parameters, and what `observe` sees at the start and after every epoch.
+
+    A training that diverges ends at the last epoch whose numbers are finite.
+    """
     per_epoch = -(-len(x_train) // BATCH_SIZE)  # updates, rounded up
-    ends = [params, *([p[i] for p in run] for i in range(per_epoch - 1, len(run[0]), per_epoch))]
+    trained, history = params, [observe(*params)]
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = [bool(np.isfinite(observe(*end)).all()) for end in ends]
-    return ends if all(finite) else ends[: max(1, finite.index(False))]
+        for end in range(per_epoch - 1, len(run[0]), per_epoch):
+            now = [p[end] for p in run]
+            seen = observe(*now)
+            if not np.isfinite(seen).all():
+                break
+            trained, history = now, [*history, seen]
+    return trained, np.array(history)  # (epochs + 1, 8)
 
 
 # %%
-ends = ends_of_epochs(module_run)
-final, history = ends[-1], np.array([observe(*end) for end in ends])  # (epochs + 1, 8)
+final, history = follow(module_run)
 print(f"{len(history) - 1} epochs: loss {history[-1, 0]:.6f}, held-out {history[-1, 1]:.6f}")
 trained_well(history[-1, 2], numpy_forward(x_train, *final)[0], len(history) > EPOCHS)
 
@@ -269,8 +276,8 @@ plt.show()
 
 # %%
 for when, shown in (("before", params), ("after", final)):
-    share = (numpy_forward(x_train, *shown)[0] > 0).mean(axis=0)  # (h,)
-    print(f"{when} training: a unit is on for {share.min():.2f} to {share.max():.2f} of the samples", end="")
+    on = (numpy_forward(x_train, *shown)[0] > 0).mean(axis=0)  # (h,)
+    print(f"{when} training: a unit is on for {on.min():.2f} to {on.max():.2f} of the samples", end="")
     away = abs(shown[1]) / np.maximum(np.linalg.norm(shown[0], axis=1), np.finfo(DTYPE).tiny)
     print(f", and its line passes the origin within {away.max():.2f}")
 

@@ -9,7 +9,7 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
@@ -23,11 +23,10 @@ SETTINGS = re.compile(
 
 
 class Failed(Exception):
-    """A cell raised: `cell` is its number among the code cells, the cause is what it raised."""
+    """A cell raised: its number among the code cells, what it raised, and its source."""
 
     def __init__(self, cell: int, source: str, error: BaseException) -> None:
         super().__init__(f"code cell {cell} raised {type(error).__name__}: {error}\n\n{source}")
-        self.cell, self.error = cell, error
 
 
 def code(notebook: Any) -> list[str]:
@@ -51,15 +50,10 @@ def with_settings(
     return [SETTINGS.sub(lines, cell) for cell in cells]
 
 
-def run(
-    cells: Iterable[str],
-    given: dict[str, Any] | None = None,
-    after: Callable[[int, dict[str, Any]], None] | None = None,
-) -> list[str]:
+def run(cells: Iterable[str], given: dict[str, Any] | None = None) -> list[str]:
     """Run the cells in order in one namespace; what each prints.
 
-    given: the namespace, a new one when left out; after: called with the number of a cell that has
-    run, and the namespace. Raises `Failed` for the first cell that raises.
+    given: the namespace, a new one when left out. Raises `Failed` for the first cell that raises.
     """
     given = {"__name__": "__main__"} if given is None else given
     printed = []
@@ -73,8 +67,6 @@ def run(
         finally:
             plt.close("all")
         printed.append(said.getvalue())
-        if after is not None:
-            after(number, given)
     return printed
 
 
@@ -92,15 +84,13 @@ def draws(n: int, most_updates: float = math.inf) -> list[dict[str, Any]]:
 
     most_updates: settings that take more updates than this are passed over.
     """
-    found: list[dict[str, Any]] = []
-    for seed in itertools.count():
+
+    def drawn(seed: int) -> dict[str, Any]:
         chance = random.Random(seed)
-        settings = {"seed": seed, **{name: chance.choice(GRID[name]) for name in GRID}}
-        if updates(settings) <= most_updates:
-            found.append(settings)
-        if len(found) == n:
-            return sorted(found, key=updates)
-    raise AssertionError("seeds never end")
+        return {"seed": seed, **{name: chance.choice(GRID[name]) for name in GRID}}
+
+    chosen = (s for s in map(drawn, itertools.count()) if updates(s) <= most_updates)
+    return sorted(itertools.islice(chosen, n), key=updates)
 
 
 def updates(settings: dict[str, Any]) -> int:

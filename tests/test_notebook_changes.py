@@ -7,16 +7,14 @@ over the whole grid.
 import contextlib
 import re
 from collections import Counter
-from functools import cache
 from typing import Any
 
 import build as lessons
 import inprocess
-import nbformat
 import numpy as np
 import pytest
 import torch
-from test_notebooks import EACH, NAMES, differs
+from test_notebooks import EACH, NAMES, committed, differs, printed
 
 from handgrad.mistakes import CATALOGUE, Mistake
 from handgrad.rounding import point_bounds
@@ -25,11 +23,6 @@ from handgrad.stages import numpy_manual
 pytestmark = pytest.mark.filterwarnings("ignore:.*non-interactive.*:UserWarning")
 
 FAST = {"hidden": 3, "epochs": 2}
-
-
-@cache
-def committed(name: str) -> Any:
-    return nbformat.read(lessons.NOTEBOOKS / f"{name}.ipynb", 4)
 
 
 def cells(name: str, **settings: Any) -> list[str]:
@@ -348,7 +341,3 @@ def test_the_first_cell_is_short_and_repeated_code_is_folded(name: str) -> None:
         defines = re.search(r"^(def|class) ", cell.source, re.MULTILINE)
         repeated = cell.source in seen or "def numpy_forward" in cell.source
         assert not (defines and repeated) or "cellView" in cell.metadata, cell.source
-
-
-def printed(cell: Any) -> str:
-    return "".join(o.text for o in cell.get("outputs", []) if o.output_type == "stream")

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import nbformat
 import numpy as np
 import pytest
 from filelock import FileLock
+from inprocess import code
 from nbclient import NotebookClient
 
 from handgrad import BadInput, make_problem
@@ -30,12 +32,9 @@ NAMES = [lesson.stem for lesson in LESSONS]
 EACH = pytest.mark.parametrize("name", NAMES)
 
 
+@cache
 def committed(name: str) -> Any:
     return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
-
-
-def code(notebook: Any) -> list[str]:
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
 # Made from the package

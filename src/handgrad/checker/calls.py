@@ -16,8 +16,6 @@ Gradients = dict[str, Tensor]
 
 def differing_calls(program: Program) -> tuple[list[str], list[str]]:
     """What depends on how the backward pass is called, a sentence each; and what could not run."""
-    wrong: list[str] = []
-    notes: list[str] = []
     try:
         graph = _Graph(program, _fresh(program.params))
         right = graph.backward()
@@ -25,7 +23,7 @@ def differing_calls(program: Program) -> tuple[list[str], list[str]]:
         return [], ["how the backward pass is called was not varied: it can only be run as a whole"]
     if not graph.made:
         return [], []
-    wrong += graph.changed()
+    wrong, notes = graph.changed(), []
     for sentence, again in _other_calls(program, graph, right):
         try:
             found = again()
@@ -53,7 +51,7 @@ def _other_calls(
             )
     for name, t in program.params.items():
         if name in program.inputs and (turned := _transposed(t.detach())) is not None:
-            p = _fresh(program.params) | {name: turned.requires_grad_()}
+            p = _fresh(program.params) | {name: turned}
             yield (
                 f"{name} in a transposed layout, with the same values: the result is another one",
                 lambda p=p: _Graph(program, p).backward(),  # type: ignore[misc]
@@ -92,17 +90,17 @@ class _Graph:
         self.leaves = {n: program.own.get(n, p[n]) for n in wanted}
         kept = [(o, c) for o, c in zip(made, program.covectors, strict=True) if o.requires_grad]
         self.made, self.upstream = [o for o, _ in kept], [c for _, c in kept]
-        self.before = {n: t.detach().clone() for n, t in p.items()}
-        self.given, self.sent = p, [c.clone() for c in self.upstream]
+        self.given, self.before = p, _fresh(p)
+        self.sent: list[Tensor] = []  # by the last backward pass
 
     def backward(self, lay: Callable[[Tensor], Tensor | None] | None = None) -> Gradients:
         """The gradients, with the upstream gradients laid out anew."""
         if not self.made:
             return {}
-        self.sent = [c.clone() for c in self.upstream]
-        if lay is not None:
-            laid = [lay(c) for c in self.upstream]
-            self.sent = [s if t is None else t for s, t in zip(self.sent, laid, strict=True)]
+        laid = [None if lay is None else lay(c) for c in self.upstream]
+        self.sent = [
+            c.clone() if t is None else t for c, t in zip(self.upstream, laid, strict=True)
+        ]
         found = torch.autograd.grad(
             self.made,
             list(self.leaves.values()),

@@ -74,14 +74,16 @@ def gradcheck_module(
         wide = _in_float64(module, arguments, named)
     if wide is not None:
         wide.covectors, wide.seed = program.covectors, program.seed
-    watched = program if wide is None else Program(module, arguments, named, wide=True)
-    watched.seed = program.seed
+    watched = wide or program
+    if reference is not None and program.relus():  # the reference's are not the module's
+        watched = Program(module, arguments, named, wide=True)
+        watched.seed = program.seed
     try:
         report = gradcheck(
             program.loss,
             program.params,
             program.grads,
-            activations=watched.activations if watched.relus() else None,
+            activations=watched.activations if program.relus() else None,
             reference=None if wide is None else wide.loss,
             seed=seed,
             **options,

@@ -72,7 +72,7 @@ class Program:
 
         def argument(name: str, t: Tensor) -> Tensor:
             if name in self.inputs and name in p:
-                return rebuilt(t, p[name])
+                return rebuilt(t, p[name]).clone()  # the program may change it in place
             return t.to(_wide(t.dtype)) if self.wide else t
 
         arguments = _mapped(self.arguments, argument, "input ")
@@ -128,7 +128,7 @@ class Program:
             found = self._backward(p, leaves)
         return {
             name: torch.view_as_real(g) if name in self.own and g.is_complex() else g
-            for (name, leaf), g in zip(leaves.items(), found, strict=True)
+            for name, g in zip(leaves, found, strict=True)
         }
 
     def _backward(self, p: Tensors, leaves: Tensors) -> tuple[Tensor, ...]:
@@ -183,10 +183,7 @@ def numbers(t: Tensor) -> Tensor:
 def rebuilt(t: Tensor, p: Tensor) -> Tensor:
     """A tensor like t with the numbers of p in it: the inverse of `numbers`, and recorded."""
     real = _real(t.detach())
-    if p.shape == real.shape:
-        real = p.clone()  # the program may change it in place
-    else:
-        real = real.to(p.dtype).masked_scatter(real.isfinite(), p)
+    real = p if p.shape == real.shape else real.to(p.dtype).masked_scatter(real.isfinite(), p)
     values = torch.view_as_complex(real) if t.is_complex() else real
     if t.layout == torch.sparse_coo:
         where = t.detach().coalesce().indices()
