@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from handgrad import exact
-from handgrad.checker.landscape import Landscape
+from handgrad.checker.slopes import Slopes
 from handgrad.errors import BadInput
 from handgrad.parity import (
     FORWARD,
@@ -196,10 +196,10 @@ def check_finite_differences(stage: Stage, problem: Problem) -> Iterator[Compari
     for x, y, params in random_points(problem)[1:]:
         point = Point(x[:32], y[:32], params)
         gradients, bounds = values(stage, point), point_bounds(point)
-        landscape = _landscape(stage, point)
+        near = _slopes_of(stage, point)
         for quantity, name in zip(GRADIENTS, params._fields, strict=True):
             got = gradients[quantity].astype(np.float64)
-            slopes, tolerance = _slopes(landscape, name, got)
+            slopes, tolerance = _entries(near, name, got)
             bound, witness = tolerance + bounds[quantity], "central differences give"
             yield _compare(stage.name, "finite difference", quantity, got, slopes, bound, witness)
 
@@ -363,26 +363,26 @@ def _guarded(stage: str, check: str, found: Iterator[Comparison]) -> Iterator[Co
         yield _raised(stage, check, error)
 
 
-def _landscape(stage: Stage, point: Point) -> Landscape:
+def _slopes_of(stage: Stage, point: Point) -> Slopes:
     """Stage 1's loss around the point, in float64."""
     x, y = point.x.astype(np.float64), point.y.astype(np.float64)
     params = {name: p.astype(np.float64) for name, p in point.params._asdict().items()}
-    return Landscape(
+    return Slopes(
         lambda p: float(stage.loss(stage.forward(x, **p)[2], y)),
         params,
         lambda p: stage.forward(x, **p)[0].ravel(),
-        np.random.default_rng(0),
     )
 
 
-def _slopes(landscape: Landscape, name: str, gradient: Array) -> tuple[Array, float]:
+def _entries(near: Slopes, name: str, gradient: Array) -> tuple[Array, float]:
     """∂L/∂name at 64 entries spread evenly, `gradient`'s own elsewhere; the largest tolerance."""
-    shape = landscape.point[name].shape
+    shape = near.point[name].shape
+    slope_of = near.method(name, np.random.default_rng(0))
     slopes, tolerance = gradient.copy() if gradient.shape == shape else np.zeros(shape), 0.0
     for entry in np.unique(np.linspace(0, slopes.size - 1, 64).astype(int)):
         direction = np.zeros(shape)
         direction.flat[entry] = 1
-        slope = landscape.slope(name, direction)
+        slope = slope_of(direction)
         slopes.flat[entry], tolerance = slope.value, max(tolerance, slope.tolerance)
     return slopes, tolerance
 

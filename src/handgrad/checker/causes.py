@@ -6,17 +6,19 @@ unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from handgrad.checker.landscape import Array, Landscape
+from handgrad.checker.arrays import Array, drawn
+from handgrad.checker.look import Look
 
 TRIES = 3
 
 
-def cause(landscape: Landscape, name: str, gradients: Mapping[str, Array]) -> str | None:
+def cause(look: Look) -> str | None:
     """A sentence, or None."""
-    gradient = gradients[name]
+    name, gradient, gradients = look.method.name, look.gradient, look.results.gradients
     if not gradient.any():
         return "it is zero everywhere"
     for other, h in gradients.items():
@@ -26,8 +28,10 @@ def cause(landscape: Landscape, name: str, gradients: Mapping[str, Array]) -> st
             and np.array_equal(h.ravel(), gradient.ravel())
         ):
             return f"it is the gradient of {other}"
-    directions = [landscape.rng.standard_normal(gradient.shape) for _ in range(TRIES)]
-    slopes = [landscape.slope(name, d) for d in directions]
+    directions = [drawn(look.rng, gradient.shape) for _ in range(TRIES)]
+    slopes = [look.method(d) for d in directions]
+    rounding = [look.results.rounding({name: d}) for d in directions]
+    slopes = [replace(s, tolerance=s.tolerance + r) for s, r in zip(slopes, rounding, strict=True)]
 
     def right(candidate: Array) -> bool:
         pairs = zip(slopes, directions, strict=True)
@@ -56,7 +60,7 @@ def cause(landscape: Landscape, name: str, gradients: Mapping[str, Array]) -> st
 
 def agreed(causes: Sequence[str | None]) -> str | None:
     """The cause that is true at all points; where a factor differs between them, that is said."""
-    first = causes[0]
+    first = causes[0] if causes else None
     if all(c == first for c in causes):
         return first
     ratios = [_ratio(c) for c in causes]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.checker.landscape import Array, Landscape
+from handgrad.checker.arrays import Array, drawn
+from handgrad.checker.look import Look
 
 FEW = 32
 """More wrong blocks than this are called dense."""
@@ -25,52 +26,59 @@ class Wrong:
     numeric: float
 
 
-def locate(landscape: Landscape, name: str, gradient: Array) -> Wrong:
+def locate(look: Look) -> Wrong:
     """Find the wrong entries of one parameter's gradient."""
+    gradient = look.gradient
     shape = gradient.shape
     entries = np.arange(gradient.size).reshape(shape)
     rows = entries.reshape(shape[0], -1) if gradient.ndim > 1 else entries.reshape(-1, 1)
     found, dense = [], False
-    for block in _wrong_blocks(landscape, name, gradient, rows):
+    for block in _wrong_blocks(look, rows):
         found.append(block)
         if len(found) > FEW:
             dense = True
             break
     if dense or not found:
-        sample = landscape.rng.choice(gradient.size, min(gradient.size, 16), replace=False)
+        all_entries = np.arange(gradient.size) if look.only is None else np.flatnonzero(look.only)
+        sample = look.rng.choice(all_entries, min(len(all_entries), 16), replace=False)
         found = [np.array([entry]) for entry in sample]
-    numeric = {int(e[0]): _numeric(landscape, name, gradient, int(e[0])) for e in found}
+    numeric = {int(e[0]): _numeric(look, int(e[0])) for e in found}
     worst = max(numeric, key=lambda e: abs(gradient.flat[e] - numeric[e]))
     where = "dense" if dense else _pattern(sorted(numeric), shape)
     index = tuple(int(i) for i in np.unravel_index(worst, shape))
     return Wrong(where, index, float(gradient.flat[worst]), numeric[worst])
 
 
-def _wrong_blocks(
-    landscape: Landscape, name: str, gradient: Array, block: Array
-) -> Iterator[Array]:
+def _wrong_blocks(look: Look, block: Array, known: bool = False) -> Iterator[Array]:
     """The wrong single entries in a block of entry numbers (rows, columns)."""
-    if not _is_wrong(landscape, name, gradient, block):
+    if not known and not _is_wrong(look, block):
         return
     if block.size == 1:
         yield block.ravel()
         return
-    axis = 0 if block.shape[0] > 1 else 1
-    for half in np.array_split(block, 2, axis=axis):
-        yield from _wrong_blocks(landscape, name, gradient, half)
+    first, second = np.array_split(block, 2, axis=0 if block.shape[0] > 1 else 1)
+    there = False
+    for wrong in _wrong_blocks(look, first):
+        there = True
+        yield wrong
+    yield from _wrong_blocks(look, second, known=not there)  # it is somewhere
 
 
-def _is_wrong(landscape: Landscape, name: str, gradient: Array, block: Array) -> bool:
-    direction = np.zeros(gradient.shape)
-    direction.flat[block.ravel()] = landscape.rng.standard_normal(block.size)
-    along = float((gradient * direction).sum())
-    return not landscape.slope(name, direction, along).allows(along)
+def _is_wrong(look: Look, block: Array) -> bool:
+    direction = np.zeros(look.gradient.shape)
+    direction.flat[block.ravel()] = drawn(look.rng, (block.size,))
+    if look.only is not None:
+        direction = np.where(look.only, direction, 0.0)
+    if not direction.any():
+        return False
+    slope = look.method(direction, look.along(direction), hasty=True)
+    return look.differs(direction, slope)
 
 
-def _numeric(landscape: Landscape, name: str, gradient: Array, entry: int) -> float:
-    direction = np.zeros(gradient.shape)
+def _numeric(look: Look, entry: int) -> float:
+    direction = np.zeros(look.gradient.shape)
     direction.flat[entry] = 1.0
-    return landscape.slope(name, direction).value
+    return look.method(direction).value
 
 
 def _pattern(entries: list[int], shape: tuple[int, ...]) -> str:

@@ -2,49 +2,29 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from handgrad.checker.code import Code, Native
-from handgrad.checker.landscape import Array, as_array
+from handgrad.checker.arrays import Array, Native, as_array
+from handgrad.checker.program import Program
+from handgrad.checker.rounding import Sound
 from handgrad.errors import BadInput
 
 
-@dataclass(frozen=True)
-class Wander:
-    """How far results differ from call to call at one point: sums in another order, threads."""
-
-    loss: float
-    gradients: Mapping[str, float]
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know of it."""
-        found = {"the loss": self.loss} | {
-            f"the gradient of {n}": w for n, w in self.gradients.items()
-        }
-        return [
-            f"{what} differs by up to {far:.1e} from call to call: counted as rounding"
-            for what, far in found.items()
-            if far
-        ]
-
-
-def require_sound(code: Code) -> Wander:
-    """Raise `BadInput`, naming what is wrong, unless the code can be checked."""
-    native, grads = code.native, code.grads
+def require_sound(program: Program) -> Sound:
+    """Raise `BadInput`, naming what is wrong, unless the program can be checked."""
+    native, grads = program.native, program.grads
     point = native.arrays()
     params = native.build(point)
-    first, far = _require_repeatable("loss", code.loss, native, params)
+    first, far = _require_repeatable("loss", program.loss, native, params)
     _require_untouched("loss", point, native, params)
-    if code.reference is not None:
+    if program.reference is not None:
         wide = native.build(point, wide=True)
-        _require_repeatable("reference", code.reference, native, wide)
+        _require_repeatable("reference", program.reference, native, wide)
         _require_untouched("reference", point, native, wide)
-        dtype = np.asarray(as_array(code.reference(wide))).dtype
+        dtype = np.asarray(as_array(program.reference(wide))).dtype
         if dtype != np.float64:
             raise BadInput(f"reference must compute in float64, but returned {dtype}")
         if not callable(grads):
@@ -52,7 +32,7 @@ def require_sound(code: Code) -> Wander:
     given = grads(params) if callable(grads) else grads
     if callable(grads):
         _require_untouched("grads", point, native, params)
-        after = native.number(code.loss(params))
+        after = native.number(program.loss(params))
         if not abs(after - first) <= 10 * far:
             raise BadInput(
                 "state: grads must not change what loss returns from then on, but it was "
@@ -85,7 +65,7 @@ def require_sound(code: Code) -> Wander:
                     f"grads: {name} must be the same in a second call, and is not: {why}"
                 )
 
-    return Wander(far, wander)
+    return Sound(far, wander)
 
 
 def _array(name: str, gradient: Any) -> Array:

@@ -1,20 +1,24 @@
 """The gradient check for PyTorch: a module, or any function of tensors, with its inputs."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from handgrad.checker.check import gradcheck
-from handgrad.checker.landscape import fresh_seed
-from handgrad.checker.report import Report
+from handgrad.checker.arrays import Native, as_array, drawn, size_of
+from handgrad.checker.check import check
+from handgrad.checker.program import Program
+from handgrad.checker.report import INCONCLUSIVE, PASS, Report
+from handgrad.checker.rounding import SAFETY
+from handgrad.checker.verdict import Options, fresh_seed
 from handgrad.errors import BadInput
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from handgrad.checker.tensors import Program, Tensors
+    from handgrad.checker.tensors import Tensors, TorchProgram
 
 
 def gradcheck_module(
@@ -23,8 +27,12 @@ def gradcheck_module(
     *,
     keywords: Mapping[str, Any] | None = None,
     reference: Callable[..., Any] | None = None,
+    points: int = 3,
+    directions: int | None = None,
+    rtol: float = 0.0,
+    resolve: float = 0.01,
+    delta: float = 0.01,
     seed: int | None = None,
-    **options: Any,
 ) -> Report:
     """Check autograd's gradients of a module's parameters and of its inputs.
 
@@ -33,10 +41,6 @@ def gradcheck_module(
     >>> gradcheck_module(net, torch.randn(5, 2, dtype=torch.float64)).verdict
     'pass'
 
-    module: an `nn.Module` (a copy of it is checked), the `apply` of a `torch.autograd.Function`, or
-    any function of tensors. inputs: its arguments, a tensor or a list of anything: tensors, nested
-    lists, tuples and dicts of them, numbers, None, strings; keywords: its keyword arguments.
-
     Checked are the parameters that require a gradient, and the float and complex inputs that do;
     where no input does, all of them. They are called "input 0", "input 1[0]", "input mask". Of a
     complex tensor the real and imaginary parts are checked (PyTorch's convention: the gradient is
@@ -44,51 +48,66 @@ def gradcheck_module(
     Several outputs are contracted with random normal covectors, drawn afresh (ones would hide a
     softmax or a layer norm, whose outputs have a constant sum). A module that draws random numbers,
     as dropout does, is run with PyTorch's global random state fixed, and the state is restored.
+    What is computed under `no_grad` or detached is held constant, as autograd holds it.
     How the backward pass is called must not matter: it is also run twice on one graph, with
     upstream gradients and inputs in other layouts, and for each input alone: see `Report.calls`.
     In an `nn.Sequential` of affine layers and ReLUs, what enters the ReLUs is watched, so that
     kinks are certified.
 
-    reference: the same outputs from float64 inputs, for code that is not float64 itself (a kernel):
-    a function, or a module with parameters of the same names. For a module in float32 or below it
-    is the module itself with everything in float64, if it can compute in that. options: see
-    `gradcheck`. Raises `BadInput` where there is nothing to check, or it cannot be checked.
+    Args:
+        module: an `nn.Module` (a copy of it is checked), the `apply` of a
+            `torch.autograd.Function`, or any function of tensors.
+        inputs: its arguments, a tensor or a list of anything: tensors, nested lists, tuples and
+            dicts of them, numbers, None, strings. A dict holds keyword arguments.
+        keywords: its keyword arguments.
+        reference: the same outputs from float64 inputs, for code that is not float64 itself (a
+            kernel): a function, or a module with parameters of the same names. For a module in
+            float32 or below it is the module itself with everything in float64, if it can compute
+            in that.
+        points, directions, rtol, resolve, delta, seed: as for `gradcheck`.
+
+    Returns:
+        A `Report`, which is true if it passes.
+
+    Raises:
+        BadInput: where there is nothing to check, or it cannot be checked.
     """
     import torch
 
     from handgrad.checker.calls import differing_calls
-    from handgrad.checker.tensors import Program
+    from handgrad.checker.tensors import TorchProgram
 
-    arguments, named = _arguments(inputs, keywords)
     seed = fresh_seed() if seed is None else seed
-    program = Program(module, arguments, named)
+    options = Options(points, directions, rtol, resolve, delta, seed)
+    arguments, named = _arguments(inputs, keywords)
+    program = TorchProgram(module, arguments, named)
     if not program.params:
         raise BadInput("there must be a parameter or a finite float input to check, got neither")
-    notes = _notes(program, seed)
-    program.draw_covectors(np.random.default_rng(seed))
+    notes = _passed_over(program) + program.prepare(np.random.default_rng(seed), seed)
     narrow = any(t.dtype != torch.float64 for t in program.params.values())
     wide = None
     if reference is not None:
-        wide = Program(reference, arguments, named, wide=True)
+        wide = TorchProgram(reference, arguments, named, wide=True)
     elif narrow and isinstance(module, torch.nn.Module):
         wide = _in_float64(module, arguments, named)
     if wide is not None:
         wide.covectors, wide.seed = program.covectors, program.seed
     watched = wide or program
     if reference is not None and program.relus():  # the reference's are not the module's
-        watched = Program(module, arguments, named, wide=True)
+        watched = TorchProgram(module, arguments, named, wide=True)
         watched.seed = program.seed
+    caller = Program(
+        Native(program.params, narrow=wide is not None),
+        program.loss,
+        program.grads,
+        activations=watched.activations if program.relus() else None,
+        reference=None if wide is None else wide.loss,
+        around=(wide or program).around if program.constant else None,
+    )
     try:
-        report = gradcheck(
-            program.loss,
-            program.params,
-            program.grads,
-            activations=watched.activations if program.relus() else None,
-            reference=None if wide is None else wide.loss,
-            seed=seed,
-            **options,
-        )
-        wrong, more = differing_calls(program)
+        report = check(caller, options)
+        report = _with_cut(report, program, seed) if program.constant else report
+        wrong, more = differing_calls(program, lambda: _rounding(caller, seed))
     finally:
         program.give_back()
     return replace(report, notes=(*report.notes, *notes, *more), calls=tuple(wrong))
@@ -102,28 +121,50 @@ def _arguments(
     return (inputs if isinstance(inputs, list | tuple) else (inputs,)), dict(keywords or {})
 
 
-def _notes(program: "Program", seed: int) -> list[str]:
-    """What a reader should know of what is checked; fixes the random state where it is needed."""
-    notes = []
-    if program.passed_over:
-        names = ", ".join(program.passed_over)
-        notes.append(f"{names}: not checked, as other inputs require a gradient and this does not")
-    if not program.is_repeatable():
-        program.seed = seed % 2**63
-        notes.append("the module draws random numbers: PyTorch's random state was fixed for it")
-    return notes
+def _passed_over(program: "TorchProgram") -> list[str]:
+    if not program.passed_over:
+        return []
+    names = ", ".join(program.passed_over)
+    return [f"{names}: not checked, as other inputs require a gradient and this does not"]
+
+
+def _with_cut(report: Report, program: "TorchProgram", seed: int) -> Report:
+    """A parameter whose every use is held constant was not seen: is that what was meant?"""
+    rng, found = np.random.default_rng(seed), dict(report.parameters)
+
+    def loss_at(p: "Tensors") -> float:
+        return Native.number(program.loss(p))
+
+    loss = loss_at(program.params)
+    for name, gradient in program.grads(program.params).items():
+        if bool(gradient.any()) or found[name].verdict != PASS:
+            continue
+        p = program.params[name].detach()
+        step = 0.1 * size_of(as_array(p)) * drawn(rng, tuple(p.shape))
+        moved = p + p.new_tensor(step)
+        if abs(loss_at({**program.params, name: moved}) - loss) > 1e-6 * abs(loss):
+            note = "all that it changes is held constant: is that meant, or is a detach too many?"
+            found[name] = replace(found[name], verdict=INCONCLUSIVE, bound=math.inf, note=note)
+    return replace(report, parameters=found)
 
 
 def _in_float64(module: Any, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """The module with everything in float64; None if it has a dtype of its own."""
     import torch
 
-    from handgrad.checker.tensors import Program
+    from handgrad.checker.tensors import TorchProgram
 
-    wide = Program(module, arguments, named, wide=True)
+    wide = TorchProgram(module, arguments, named, wide=True)
     point: Tensors = {n: t.detach().double() for n, t in wide.params.items()}
     try:
         made = wide.outputs(point)
     except RuntimeError:
         return None
     return wide if all(o.dtype in (torch.float64, torch.complex128) for o in made) else None
+
+
+def _rounding(caller: Program, seed: int) -> dict[str, float]:
+    """How far rounding may move an entry of each gradient, measured where it is run."""
+    point, rng = caller.native.arrays(), np.random.default_rng(seed)
+    noise = caller.with_noise(caller.results(point, rng), point, rng).noise
+    return {name: SAFETY * float(abs(far).max()) for name, far in noise.items()}

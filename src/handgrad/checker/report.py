@@ -1,5 +1,6 @@
 """What a gradient check found, to be read by a person or a program."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,15 +9,20 @@ INCONCLUSIVE, NONDIFFERENTIABLE = "inconclusive", "nondifferentiable"
 WORST_FIRST = (FAIL, NONDIFFERENTIABLE, INCONCLUSIVE, PASS)
 
 
+SMALL = 1e-4
+"""An error below this share of the gradient is seldom a wrong formula."""
+
+
 @dataclass(frozen=True)
 class ParameterReport:
     """What was found for one parameter.
 
-    bound: an error of the gradient with a larger Euclidean norm was caught with a probability of
-    at least 1 − delta; relative_bound: the same over the gradient's norm; oracle: what the slopes
-    were taken from; certified: whether no kink can have disturbed them. Where it failed: index,
-    analytic and numeric of the worst entry found, where ("entries [...]", "rows [...]",
-    "columns [...]" or "dense"), and cause, a sentence or None.
+    bound: an error of the gradient with a larger Euclidean norm, at every point that was checked,
+    is caught with a probability of at least 1 − delta; relative_bound: the same over the gradient's
+    norm; certified: whether no kink can have disturbed it; note: what a reader should know of a
+    pass, or would help where it is inconclusive. Where it failed: error, its norm over the
+    gradient's; index, analytic and numeric of the worst entry found; where ("entries [...]",
+    "rows [...]", "columns [...]" or "dense"); and cause, a sentence or None.
     """
 
     name: str
@@ -24,7 +30,8 @@ class ParameterReport:
     bound: float
     relative_bound: float
     certified: bool
-    oracle: str | None = None
+    note: str | None = None
+    error: float | None = None
     index: tuple[int, ...] | None = None
     analytic: float | None = None
     numeric: float | None = None
@@ -38,21 +45,35 @@ class ParameterReport:
     def __str__(self) -> str:
         head = f"{self.name:<12} {self.verdict:<18}"
         if self.verdict == FAIL:
-            place = "" if self.index is None else f"{list(self.index)} "
-            found = (
-                ""
-                if self.index is None
-                else f"is {self._shown(self.analytic)}, should be {self._shown(self.numeric)}; "
-            )
-            cause = self.cause or "cause unknown"
-            return f"{head}{place}{found}wrong: {self.where}; {cause}"
-        if self.oracle is None:
-            return f"{head}not measured"
-        certified = "" if self.certified else ", not certified"
-        return (
-            f"{head}an error above {self.bound:.1e} ({self.relative_bound:.1e} of the gradient) "
-            f"would have been seen ({self.oracle}{certified})"
+            return head + self._wrong()
+        if self.note is not None and not math.isfinite(self.bound):
+            return head + self.note
+        certified = ", kinks certified" if self.certified else ""
+        size = (
+            "" if math.isinf(self.relative_bound) else f" ({self.relative_bound:.1e} of its norm)"
         )
+        text = f"correct to within {self.bound:.1e}{size}{certified}"
+        if self.verdict == INCONCLUSIVE:
+            text = f"an error of up to {self.bound:.1e}{size} would not be seen"
+        return head + text + (f"; {self.note}" if self.note else "")
+
+    def _wrong(self) -> str:
+        parts = [f"wrong: {self.where}", self.cause or "cause unknown"]
+        if self.index is not None:
+            should = "" if self._unknown else f", should be {self._shown(self.numeric)}"
+            parts[0] = f"{list(self.index)} is {self._shown(self.analytic)}{should}; {parts[0]}"
+        if self.error is not None and math.isfinite(self.error):
+            parts.append(f"the error is {self.error:.1e} of the gradient's norm")
+            if self.error < SMALL:
+                parts.append(
+                    "so small an error is often an epsilon that was left out, a float32 constant, "
+                    f"or a solver's tolerance: to allow it, rtol={_above(self.error):.0e}"
+                )
+        return "; ".join(parts)
+
+    @property
+    def _unknown(self) -> bool:
+        return self.numeric is None or math.isnan(self.numeric)
 
 
 @dataclass(frozen=True)
@@ -115,7 +136,7 @@ class Report:
         points = "1 point" if self.points == 1 else f"{self.points} points"
         head = (
             f"gradient check: {self.verdict} ({points}, {self.evaluations} evaluations of the "
-            f"loss, seed {self.seed}; a bound holds with probability 1 − {self.delta:g})"
+            f"loss, seed {self.seed}; a bound holds with probability {1 - self.delta:g})"
         )
         notes = [f"note: {note}" for note in self.notes]
         calls = [f"{'the calls':<12} {FAIL:<18}{sentence}" for sentence in self.calls]
@@ -126,3 +147,8 @@ class Report:
         """Raise `AssertionError` with this text unless the verdict is "pass"."""
         if not self.ok:
             raise AssertionError(str(self))
+
+
+def _above(error: float) -> float:
+    """The power of ten above ten times the error."""
+    return float(10.0 ** (math.ceil(math.log10(error)) + 1))

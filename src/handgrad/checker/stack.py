@@ -1,11 +1,11 @@
 """A stack of affine layers with ReLU between them: with it, structural causes can be named."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.checker.landscape import Array, Point, as_array
+from handgrad.checker.arrays import Array, Point, as_array
 from handgrad.mistakes import CATALOGUE, Gradients, Mistake, backward, forward
 
 EXACT = 1e-9
@@ -33,18 +33,6 @@ class Stack:
         """The loss that the structure stands for."""
         f = forward(*self._parameters(point), self.x)[0][-1]
         return float(0.5 * ((f - self.y) ** 2).mean())
-
-    def frozen(self, point: Point) -> Callable[[Point], float]:
-        """The loss with every ReLU held on or off as it is at the point."""
-        masks = [a > 0 for a in self.activations(point).values()]
-
-        def loss(moved: Point) -> float:
-            h = self.x
-            for W, b, mask in zip(*self._parameters(moved), [*masks, True], strict=True):
-                h = (h @ W.T + b) * mask
-            return float(0.5 * ((h - self.y) ** 2).mean())
-
-        return loss
 
     def activations(self, point: Point) -> dict[str, Array]:
         """What enters the ReLU behind each layer but the last."""

@@ -6,18 +6,20 @@ and imaginary parts, a sparse one into its values, one with −∞ in it into it
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from handgrad.checker.constants import Constants
 from handgrad.errors import BadInput
 
 Tensors = dict[str, Tensor]
 
 
-class Program:
+class TorchProgram:
     """A module, or a function of tensors, with the arguments it is checked at.
 
     A module is copied, and its parameters are set in the copy, where they stay until the backward
@@ -53,16 +55,21 @@ class Program:
         }
         self.params = {n: t.requires_grad_() for n, t in self.params.items() if t.numel()}
         self.seed: int | None = None  # of PyTorch's global random state, where the program draws
-        self.covectors: list[Tensor] = []
+        self.covectors: list[Tensor] = []  # random weights for the outputs
+        self.constant = False  # whether something is computed without gradients
 
     def _parameters(self) -> list[tuple[str, nn.Parameter]]:
         named = self.module.named_parameters() if isinstance(self.module, nn.Module) else []
         return [(n, p) for n, p in named if _has_gradient(p)]
 
     def _buffers(self) -> list[Tensor]:
-        return list(self.module.buffers()) if isinstance(self.module, nn.Module) else []
+        """What is not checked, and may be changed by a run: statistics, a teacher's weights."""
+        if not isinstance(self.module, nn.Module):
+            return []
+        fixed = [p for p in self.module.parameters() if not p.requires_grad]
+        return [*self.module.buffers(), *fixed]
 
-    def outputs(self, p: Tensors) -> list[Tensor]:
+    def outputs(self, p: Tensors, constants: Constants | None = None) -> list[Tensor]:
         """What the program returns, every float or complex tensor in it; its parameters are p's."""
         with torch.no_grad():
             for name, parameter in self.own.items():
@@ -77,11 +84,19 @@ class Program:
 
         arguments = _mapped(self.arguments, argument, "input ")
         keywords = _mapped(self.keywords, argument, "input ")
+        with constants or nullcontext(), self._random_state():
+            made = self.module(*arguments, **keywords)
+        return list(_tensors_in(made))
+
+    @contextmanager
+    def _random_state(self) -> Iterator[None]:
+        """PyTorch's random state is the same in every run, and is left as it was."""
         if self.seed is None:
-            return list(_tensors_in(self.module(*arguments, **keywords)))
+            yield
+            return
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            return list(_tensors_in(self.module(*arguments, **keywords)))
+            yield
 
     def give_back(self) -> None:
         """Put the caller's numbers back, where the module could not be copied."""
@@ -89,26 +104,36 @@ class Program:
             for t, before in (*self.before, *(self.buffers if self.lent else ())):
                 t.copy_(before)
 
-    def is_repeatable(self) -> bool:
-        """Whether two runs give the same; PyTorch's random state is left as it was."""
+    def prepare(self, rng: np.random.Generator, seed: int) -> list[str]:
+        """Draw the covectors, fix what is random, and see what is constant; notes on both."""
+        constants = Constants()
         with torch.random.fork_rng():
-            one, other = self.outputs(self.params), self.outputs(self.params)
-        return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-    def draw_covectors(self, rng: np.random.Generator) -> None:
-        """Random weights for the outputs: with ones, a softmax's error would not be seen."""
-        made = self.outputs(self.params)
-        if not made:
+            first, second = self.outputs(self.params, constants), self.outputs(self.params)
+        if not first:
             raise BadInput("module must return a float tensor, or several")
-        for o in made:
-            drawn = rng.standard_normal((*o.shape, 2) if o.is_complex() else tuple(o.shape))
-            c = torch.as_tensor(drawn, device=o.device)
-            c = torch.view_as_complex(c) if o.is_complex() else c
-            self.covectors.append(c.to(o.dtype))
+        self.covectors = [_covector(o, rng) for o in first]
+        self.constant = bool(constants.kept)
+        notes = []
+        if constants.places:
+            places = ", ".join(dict.fromkeys(constants.places))
+            notes.append(
+                "held constant, as autograd holds it: what is computed under no_grad or detached "
+                f"({places})"
+            )
+        if not all(map(torch.equal, first, second)):
+            self.seed = seed % 2**63
+            notes.append("the module draws random numbers: PyTorch's random state was fixed for it")
+        return notes
 
-    def loss(self, p: Tensors) -> Tensor:
+    def around(self, p: Tensors) -> Callable[[Tensors], Tensor]:
+        """The loss near p, with what autograd holds constant held as it is at p."""
+        constants = Constants()
+        self.outputs(p, constants)
+        return lambda q: self.loss(q, Constants(constants.kept))
+
+    def loss(self, p: Tensors, constants: Constants | None = None) -> Tensor:
         """The sum of the outputs, weighted; of complex ones the real part of ⟨c, o⟩."""
-        made = self.outputs(p)
+        made = self.outputs(p, constants)
         parts = [
             (o * c.conj().to(o.dtype)).real.sum() if o.is_complex() else (o * c.to(o.dtype)).sum()
             for o, c in zip(made, self.covectors, strict=True)
@@ -171,6 +196,13 @@ class Program:
             for hook in hooks:
                 hook.remove()
         return seen
+
+
+def _covector(o: Tensor, rng: np.random.Generator) -> Tensor:
+    """Random weights for an output: with ones, a softmax's error would not be seen."""
+    drawn = rng.standard_normal((*o.shape, 2) if o.is_complex() else tuple(o.shape))
+    c = torch.as_tensor(drawn, device=o.device)
+    return (torch.view_as_complex(c) if o.is_complex() else c).to(o.dtype)
 
 
 def numbers(t: Tensor) -> Tensor:

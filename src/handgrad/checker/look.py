@@ -1,0 +1,149 @@
+"""One parameter at one point: slopes along random directions beside the gradient's."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from handgrad.checker.arrays import Array, drawn
+from handgrad.checker.rounding import Results
+from handgrad.checker.slopes import Method, Slope
+
+SURE, CONFIRMED = 3, 6
+"""So many directions must contradict, of the most that are taken then, for a gradient to be wrong:
+a bound may fail, and a kink mislead, once."""
+
+PAIRS = 8
+"""Of directions whose slopes must add up, before a gradient is wrong at the given point only."""
+
+DENSITY = 4 / math.sqrt(6)
+"""For v of uniform entries with variance 1, P(|e·v| ≤ 2τ) ≤ 4/√6 · τ / ‖e‖ (Ball 1986)."""
+
+
+@dataclass
+class Look:
+    """What was measured. rtol: an error of the gradient, over its norm, that is allowed;
+    only: the entries that are moved, all where left out.
+    """
+
+    method: Method
+    results: Results
+    rng: np.random.Generator
+    rtol: float = 0.0
+    only: Array | None = None
+    finer: Callable[[], Results] | None = None
+    directions: list[Array] = field(default_factory=list)
+    slopes: list[Slope] = field(default_factory=list)
+
+    @property
+    def gradient(self) -> Array:
+        """The caller's."""
+        return self.results.gradients[self.method.name]
+
+    @property
+    def norm(self) -> float:
+        """Of the gradient."""
+        return float(np.linalg.norm(self.gradient))
+
+    def take(self, count: int) -> None:
+        """Measure until there are so many directions, and more where one contradicts."""
+        while len(self.slopes) < count and not self.has_kink:
+            self._measure()
+        if self.wrong and not self.has_kink:
+            self._confirm()
+
+    def _confirm(self) -> None:
+        if self.finer is not None and self.error <= 1e-3 * self.norm:
+            self.results, self.finer = self.finer(), None  # is it a narrow step's rounding?
+        while 0 < self.wrong < SURE and len(self.slopes) < CONFIRMED and not self.has_kink:
+            self._measure()
+
+    def _measure(self) -> None:
+        direction = drawn(self.rng, self.gradient.shape)
+        if direction.size == 1:  # of any length
+            direction = np.full(direction.shape, self.rng.uniform(0.7, 1.4))
+        if self.only is not None:
+            direction = np.where(self.only, direction, 0.0)
+        self.directions.append(direction)
+        self.slopes.append(self.method(direction, self.along(direction)))
+
+    def along(self, direction: Array) -> float:
+        """The gradient's product with the direction."""
+        return float(np.vdot(self.gradient, direction))
+
+    def tolerance(self, direction: Array, slope: Slope) -> float:
+        """By how much the two may differ."""
+        allowed = 3 * self.norm  # of ‖e‖: more than three times its size is rare
+        if direction.size == 1:
+            allowed = self.norm * float(abs(direction).max())
+        rounding = self.results.rounding({self.method.name: direction})
+        return slope.tolerance + rounding + self.rtol * allowed
+
+    def differs(self, direction: Array, slope: Slope) -> bool:
+        """Whether the slope says that the gradient is wrong."""
+        return abs(slope.value - self.along(direction)) > self.tolerance(direction, slope)
+
+    @property
+    def has_kink(self) -> bool:
+        """Whether the loss bends at the point, or has no slope there at all."""
+        return any(s.sides is not None or math.isinf(s.tolerance) for s in self.slopes)
+
+    def is_linear(self) -> bool:
+        """Whether the slopes of two directions add up to that of their sum, as a gradient's do.
+
+        A median of equal numbers has a slope along every direction and no bend, and no gradient.
+        """
+        if self.gradient.size == 1 or all(s.certified for s in self.slopes):
+            return True  # nothing else is possible
+        for _ in range(PAIRS):
+            u, v = (drawn(self.rng, self.gradient.shape) for _ in range(2))
+            one, other, both = map(self.method, (u, v, u + v))
+            far = one.tolerance + other.tolerance + both.tolerance
+            if abs(one.value + other.value - both.value) > far:
+                return False
+        return True
+
+    @property
+    def wrong(self) -> int:
+        """How many directions contradict."""
+        return sum(map(self.differs, self.directions, self.slopes))
+
+    @property
+    def fails(self) -> bool:
+        """Whether the gradient is wrong: at least half of the directions say so."""
+        return self.wrong >= SURE and 2 * self.wrong >= len(self.slopes)
+
+    @property
+    def error(self) -> float:
+        """The gradient's error, as far as the slopes tell: E (e·v)² = ‖e‖²."""
+        pairs = zip(self.directions, self.slopes, strict=True)
+        lengths = [
+            (s.value - self.along(d)) / (float(abs(d).max()) if d.size == 1 else 1.0)
+            for d, s in pairs
+        ]
+        return float(np.sqrt(np.mean(np.square(lengths)))) if lengths else 0.0
+
+    @property
+    def tolerances(self) -> list[float]:
+        """Of each direction; for a single number, over its length."""
+        return [
+            self.tolerance(d, s) / (float(abs(d).max()) if d.size == 1 else 1.0)
+            for d, s in zip(self.directions, self.slopes, strict=True)
+        ]
+
+
+def bound(tolerances: Sequence[float], size: int, delta: float) -> float:
+    """The error ‖e‖ that all directions together miss with a probability of at most δ.
+
+    Each misses it with min(1, 4/√6 · τ / ‖e‖); the product of the smallest m of these is δ at
+    ‖e‖ = (Π 4/√6 τ / δ)^(1/m), and the least over m holds. A single number has one direction only.
+
+    >>> bound([1e-9], size=1, delta=0.01)
+    2e-09
+    """
+    if size == 1 or not tolerances or not min(tolerances):
+        return 2 * min(tolerances, default=math.inf)
+    logs = np.log(DENSITY * np.sort(np.asarray(tolerances)))
+    m = np.arange(1, len(logs) + 1)
+    return float(np.exp((np.cumsum(logs) - math.log(delta)) / m).min())

@@ -1,0 +1,126 @@
+"""The caller's loss, gradients and activations, as functions of NumPy's arrays."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from handgrad.checker.arrays import Array, Native, Point, drawn, eps_of, flat, size_of
+from handgrad.checker.noise import noise_of
+from handgrad.checker.rounding import Results, Sound
+from handgrad.checker.slopes import Slopes
+from handgrad.checker.stack import Stack
+from handgrad.errors import BadInput
+
+SHAKES = 8
+"""A program with a reference is run at so many points next to the one that is checked."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the caller gave, and what its gradients are held to.
+
+    around: params → the loss near them, with what autograd holds constant held as it is there;
+    sound: what was seen when it was called twice, see `preflight`.
+    """
+
+    native: Native
+    loss: Callable[[Any], Any]
+    grads: Any
+    activations: Callable[[Any], Any] | None = None
+    structure: Stack | None = None
+    reference: Callable[[Any], Any] | None = None
+    around: Callable[[Any], Callable[[Any], Any]] | None = None
+    sound: Sound | None = None
+
+    def loss_at(self, point: Point) -> float:
+        """The caller's loss, whatever its dtype."""
+        return self.native.number(self.loss(self.native.build(point)))
+
+    def gradients_at(self, point: Point) -> tuple[dict[str, Array], float]:
+        """The caller's gradients, in float64, and the widest spacing among the dtypes."""
+        given = self.grads(self.native.build(point)) if callable(self.grads) else self.grads
+        arrays = {n: g.astype(np.float64) for n, g in self.native.to_arrays(given).items()}
+        return arrays, max(self.native.eps, *map(eps_of, given.values()))
+
+    def layers_at(self, point: Point) -> dict[str, Array] | None:
+        """What enters the ReLUs, by the layer's name; None if nobody said."""
+        if self.activations is None:
+            return None if self.structure is None else self.structure.activations(point)
+        z = self.activations(self.native.build(point, self.reference is not None))
+        if z is None or (isinstance(z, Mapping | list | tuple) and not z):
+            raise BadInput(f"activations must return what enters the ReLUs, got {z!r}")
+        if not isinstance(z, Mapping):
+            z = {
+                f"layer {k}": a for k, a in enumerate(z if isinstance(z, list | tuple) else [z], 1)
+            }
+        return self.native.to_arrays(z)
+
+    def slopes(self, point: Point, results: Results) -> Slopes:
+        """The loss around the point, or the reference where there is one, then in float64."""
+        wide, loss = self.reference is not None, self.reference or self.loss
+        if wide:
+            point = {name: p.astype(np.float64) for name, p in point.items()}
+        near = self.native.near(point, wide)
+        if self.around is not None:
+            loss = self.around(near(point))
+
+        def activations(p: Point) -> Array:
+            if self.activations is not None:
+                return flat(self.activations(near(p)))
+            assert self.structure is not None
+            return flat(self.structure.activations(p))
+
+        return Slopes(
+            lambda p: self.native.number(loss(near(p))),
+            point,
+            None if self.activations is None and self.structure is None else activations,
+            value=None if wide else results.loss,
+            noise=0.0 if wide or self.sound is None else self.sound.loss_wander,
+        )
+
+    def results(self, point: Point, rng: np.random.Generator) -> Results:
+        """The loss and the gradients at the point and, for a reference, around it."""
+        around: list[dict[str, Array]] = []
+        for _ in range(SHAKES if self.reference is not None else 0):
+            moved = {}
+            for name, p in point.items():
+                size = np.where(p, abs(p), float(abs(p).max()) or 1.0)  # a 0 moves as its peers do
+                moved[name] = p + self.native.eps * size * rng.choice([-1, 1], p.shape)
+            around.append(self.native.rounded(moved))
+        loss = self.loss_at(point)  # before the gradients: some keep its activations for them
+        gradients, eps = self.gradients_at(point)
+        wander = {} if self.sound is None else self.sound.wander
+        found = [(self.loss_at(p), self.gradients_at(p)[0]) for p in around]
+        losses, others = [r[0] for r in found], [r[1] for r in found]
+        results = Results(eps, loss, gradients, losses, others, wander)
+        if self.reference is not None and self.native.eps < 1e-9:
+            return self.with_noise(results, point, rng)  # it may compute in less than its dtype
+        return results
+
+    def with_noise(self, results: Results, point: Point, rng: np.random.Generator) -> Results:
+        """The results, and how far they are from smooth on a line, as a narrow step makes them."""
+        if not callable(self.grads):
+            return results
+        try:
+            lines = [self._line(point, rng, 2.0**-k) for k in (16, 18)]
+        except Exception:  # the program is not defined so far from the point
+            return results
+        noise = {
+            name: noise_of(np.array([[g[name] for g in gradients] for _, gradients in lines]))
+            for name in point
+        }
+        losses = float(noise_of(np.array([losses for losses, _ in lines])))
+        return replace(results, loss_noise=losses, noise=noise)
+
+    def _line(
+        self, point: Point, rng: np.random.Generator, step: float
+    ) -> tuple[list[float], list[dict[str, Array]]]:
+        """Losses and gradients at seven points on a line, `step` of a parameter's size apart."""
+        direction = {n: step * size_of(p) * drawn(rng, p.shape) for n, p in point.items()}
+        line = [
+            self.native.rounded({n: p + k * direction[n] for n, p in point.items()})
+            for k in range(-3, 4)
+        ]
+        return [self.loss_at(p) for p in line], [self.gradients_at(p)[0] for p in line]

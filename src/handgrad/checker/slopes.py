@@ -1,0 +1,198 @@
+"""The loss near one point, and its slope along any direction."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from handgrad.checker.arrays import Array, Point, drawn, size_of
+from handgrad.checker.differences import SAFETY, Difference, difference
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The loss's slope along a direction, and how far off it may be.
+
+    certified: no kink of a ReLU lies within the steps; noise: how far the loss is from smooth;
+    sides: the slopes on the left and on the right, each with its bound, where there is a kink at
+    the point.
+    """
+
+    value: float
+    tolerance: float
+    step: float
+    certified: bool
+    noise: float = 0.0
+    sides: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    def allows(self, value: float, more: float = 0.0) -> bool:
+        """Whether the slope may be this value, which may itself be off by `more`."""
+        return abs(self.value - value) <= self.tolerance + more
+
+
+class Slopes:
+    """The loss at `point` and near it. `evaluations` counts its calls, and is all that changes.
+
+    activations: what enters the ReLUs of a stack of affine layers, as one vector; value: the loss
+    at the point, where it is known; noise: how far it differs from call to call.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Point], float],
+        point: Point,
+        activations: Callable[[Point], Array] | None = None,
+        *,
+        value: float | None = None,
+        noise: float = 0.0,
+    ) -> None:
+        self._loss, self.point, self.activations = loss, point, activations
+        self.noise, self.evaluations = noise, 0
+        self.value = self.loss(point) if value is None else value
+        self.eps = max(float(np.finfo(p.dtype).eps) for p in point.values())
+        self.z = None if activations is None else activations(point)
+
+    def loss(self, point: Point) -> float:
+        """NaN where the loss is not defined, as a logarithm may not be a step away."""
+        self.evaluations += 1
+        try:
+            with np.errstate(all="ignore"):
+                return float(self._loss(point))
+        except Exception:  # whatever code raises that is not defined here
+            return math.nan
+
+    def moved(self, directions: Mapping[str, Array], step: float) -> dict[str, Array]:
+        """The point with some of its parameters moved."""
+        point = dict(self.point)
+        for name, direction in directions.items():
+            p = step * direction
+            p += self.point[name]
+            point[name] = p.astype(self.point[name].dtype, copy=False)
+        return point
+
+    def size(self, name: str) -> float:
+        """The typical size of a parameter's entries; 1 where all are zero."""
+        return size_of(self.point[name])
+
+    def method(self, name: str, rng: np.random.Generator) -> "Method":
+        """How slopes within one parameter are taken here."""
+        size = self.size(name)
+        plain = Method(self, name, size, certified=False)
+        if self.activations is None:
+            return plain
+        certified = Method(self, name, size, certified=True)
+        return certified if certified.is_straight(rng) else plain
+
+
+@dataclass(frozen=True)
+class Method:
+    """Slopes within one parameter; `certified`: the steps stay where no ReLU changes its sign."""
+
+    slopes: Slopes
+    name: str
+    size: float
+    certified: bool
+
+    def __call__(self, direction: Array, expected: float = math.nan, hasty: bool = False) -> Slope:
+        """The slope along a direction.
+
+        expected, hasty: see `difference`. Where the first difference within a cell is what was
+        expected, to rounding alone, it is enough.
+        """
+        largest = self._largest_step(direction)
+        step = self._step_within_the_cell(direction, largest) if self.certified else None
+        slopes = self.slopes
+
+        phi = self._along(direction)
+        if step is not None and not math.isnan(expected):
+            up, down = phi(step), phi(-step)
+            bend = abs(up - 2 * slopes.value + down) * largest / step
+            noise = max(slopes.noise, slopes.eps * max(abs(up), abs(down), abs(slopes.value), bend))
+            tolerance = 2 * SAFETY * noise / step
+            central = (up - down) / (2 * step)
+            if abs(central - expected) <= tolerance:
+                return Slope(central, tolerance, step, True)
+        found = difference(
+            phi,
+            step or largest,
+            at_0=slopes.value,
+            eps=slopes.eps,
+            noise=slopes.noise,
+            expected=expected,
+            hasty=hasty,
+        )
+        return _slope(found, step is not None)
+
+    def close(self, direction: Array) -> Slope:
+        """The slope, or both, so close to the point that only its own kinks are met."""
+        slopes, step = self.slopes, 2.0**-6 * self._largest_step(direction)
+        found = difference(
+            self._along(direction),
+            step,
+            at_0=slopes.value,
+            eps=slopes.eps,
+            noise=slopes.noise,
+            most=9,
+        )
+        return _slope(found, False)
+
+    def _along(self, direction: Array) -> Callable[[float], float]:
+        return lambda t: self.slopes.loss(self.slopes.moved({self.name: direction}, t))
+
+    def is_straight(self, rng: np.random.Generator) -> bool:
+        """Whether pre-activations move on straight lines within a cell, in a random direction."""
+        direction = drawn(rng, self.slopes.point[self.name].shape)
+        largest = self._largest_step(direction)
+        step = self._step_within_the_cell(direction, largest)
+        if step is None:
+            return False
+        z, probe = self._z(), self._probe(largest)
+        rate = self._rate(direction, probe)
+        size = float(abs(z).max(initial=0.0))
+        for _ in range(8):
+            moved = self._activations(direction, step) - z
+            slack = (
+                32 * self.slopes.eps * size * (1 + step / probe)
+            )  # what rounding did to the rate
+            straight = abs(moved - step * rate).max(initial=0.0) <= slack
+            if straight and ((abs(moved) < abs(z)) | (moved == 0)).all():
+                return True
+            step /= 4
+        return False
+
+    def _largest_step(self, direction: Array) -> float:
+        """The step that moves the parameter by its own size."""
+        return self.size / (float(np.linalg.norm(direction)) / math.sqrt(direction.size) or 1.0)
+
+    def _step_within_the_cell(self, direction: Array, largest: float) -> float | None:
+        """A large step, by a power of two, that no unit's sign changes on, up or down; or None.
+
+        In an affine stack, a direction within one parameter moves every pre-activation on a
+        straight line as long as none before it has changed its sign. So one small step shows where
+        all of them go, and how far none of them gets to 0.
+        """
+        z, rate = self._z(), self._rate(direction, self._probe(largest))
+        far = np.full_like(z, math.inf)
+        room = np.divide(abs(z), abs(rate), out=far, where=rate != 0).min(initial=math.inf)
+        if not room:
+            return None  # the point itself sits on a kink in this direction
+        return min(largest, 2.0 ** math.floor(math.log2(room / 2))) if room < math.inf else largest
+
+    def _z(self) -> Array:
+        assert self.slopes.z is not None
+        return self.slopes.z
+
+    def _probe(self, largest: float) -> float:
+        return largest * math.sqrt(self.slopes.eps)
+
+    def _rate(self, direction: Array, probe: float) -> Array:
+        return (self._activations(direction, probe) - self._z()) / probe
+
+    def _activations(self, direction: Array, step: float) -> Array:
+        assert self.slopes.activations is not None
+        return self.slopes.activations(self.slopes.moved({self.name: direction}, step))
+
+
+def _slope(found: Difference, certified: bool) -> Slope:
+    return Slope(found.value, found.bound, found.step, certified, found.noise, found.sides)
