@@ -17,13 +17,14 @@ the code:
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from handgrad.checker.arrays import Array, drawn
 from handgrad.checker.locate import Wrong
 from handgrad.checker.look import Look
+from handgrad.checker.rounding import SAFETY
 
 MOST = 64
 """Kinked entries that are looked at; the rest is not."""
@@ -81,6 +82,7 @@ class _Kinks:
         self.name = look.method.name
         self.entries: list[int] = []
         self.counts = True
+        self.plain = replace(look.results, around=[])
 
     def side(self, direction: Array) -> Side:
         slope = self.look.method.close(direction)
@@ -90,7 +92,11 @@ class _Kinks:
         return Side(left, right, max(off_left, off_right))
 
     def more(self, direction: Array) -> float:
-        return self.look.tolerance(direction, self.look.slopes[0]) - self.look.slopes[0].tolerance
+        """By how much the gradient may be off. What it does next to the kink says nothing here."""
+        rounding = SAFETY * self.look.results.eps * float(abs(self.look.gradient * direction).sum())
+        return max(rounding, self.plain.rounding({self.name: direction})) + self.look.allowed(
+            direction
+        )
 
     def judge(self) -> Judgement:
         smooth = self._split()
@@ -99,6 +105,8 @@ class _Kinks:
             return Judgement(places, None, counts=False)
         if smooth is not None and smooth.fails:
             return Judgement(places, smooth)
+        if len(self.entries) > MOST and (wrong := self._wrong_along(np.ones(self.shape))):
+            return Judgement(places, None, *wrong)
         alone = {e: self.side(self._unit(e)) for e in self.entries[:MOST]}
         self.counts = len(self.entries) <= MOST
         for entry, side in alone.items():
@@ -223,6 +231,16 @@ class _Kinks:
                     return self._disagrees(group, value, side)
                 self.counts = False
         return None
+
+    def _wrong_along(self, direction: Array) -> tuple[Wrong, str] | None:
+        """What is wrong along a direction in which the loss does not bend."""
+        side, value = self.side(direction), self.look.along(direction)
+        if side.bend or side.holds(value, self.more(direction)) or self._reaches(direction, value):
+            return None
+        worst = int(np.argmax(abs(self.look.gradient)))
+        place = self._place(worst)
+        why = f"all entries together must add up to {side.left:.6g}, and add up to {value:.6g}"
+        return Wrong("dense", place, float(self.look.gradient.flat[worst]), math.nan), why
 
     def _reaches(self, direction: Array, value: float) -> bool:
         """Whether some choice of slopes at all the kinks gives this product with the direction.

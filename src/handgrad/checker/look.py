@@ -72,13 +72,15 @@ class Look:
         """The gradient's product with the direction."""
         return float(np.vdot(self.gradient, direction))
 
+    def allowed(self, direction: Array) -> float:
+        """What `rtol` allows along a direction: more than three times ‖e‖ is rare."""
+        length = 3.0 if direction.size > 1 else float(abs(direction).max())
+        return self.rtol * self.norm * length
+
     def tolerance(self, direction: Array, slope: Slope) -> float:
         """By how much the two may differ."""
-        allowed = 3 * self.norm  # of ‖e‖: more than three times its size is rare
-        if direction.size == 1:
-            allowed = self.norm * float(abs(direction).max())
         rounding = self.results.rounding({self.method.name: direction})
-        return slope.tolerance + rounding + self.rtol * allowed
+        return slope.tolerance + rounding + self.allowed(direction)
 
     def differs(self, direction: Array, slope: Slope) -> bool:
         """Whether the slope says that the gradient is wrong."""
