@@ -15,6 +15,7 @@ The names that a line may use, at layer k (counted from the input, rows are samp
     da     (B, n_out)      ∂L/∂(the layer's pre-activation)
     dh     (B, n_in)       ∂L/∂h
     dW_above               the gradient of the next layer's W, which is computed before
+    dh_above (B, n_out)    ∂L/∂(the layer's output), which is computed before
     before_W, before_b     this layer's gradients from the call before, zero at the first call
     batch_size, lr         numbers from outside; np is NumPy
 """
@@ -72,7 +73,7 @@ class Mistake:
             return (n_layers - 1,)
         used = _code(self.line.split(" = ")[1]).co_names
         lowest = 1 if self.link in ("dh", "da") or "a" in used else 0  # nothing lies below layer 0
-        highest = n_layers - 1 if "dW_above" in used else n_layers
+        highest = n_layers - 1 if {"dW_above", "dh_above"} & set(used) else n_layers
         return tuple(range(lowest, highest))
 
     def backward(
@@ -125,7 +126,14 @@ def _backward(
     pre, received = forward(Ws, bs, x)
     dWs, dbs = [np.zeros_like(W) for W in Ws], [np.zeros_like(b) for b in bs]
     before_Ws, before_bs = before or (list(dWs), list(dbs))
-    names: dict[str, Any] = {"np": np, "f": pre[-1], "y": y, "dW_above": None, **numbers}
+    names: dict[str, Any] = {
+        "np": np,
+        "f": pre[-1],
+        "y": y,
+        "dW_above": None,
+        "dh_above": None,
+        **numbers,
+    }
 
     def line(link: str, k: int) -> Any:
         return eval(_code(wrong.get((link, k), RIGHT[link])), names)
@@ -140,7 +148,7 @@ def _backward(
         if k > 0:
             names["dh"] = line("dh", k)
             names["da"] = line("da", k)
-            names["dW_above"] = dWs[k]
+            names["dW_above"], names["dh_above"] = dWs[k], names["dh"]
     return dWs, dbs
 
 
@@ -260,6 +268,11 @@ _LIST = [
     ),
     Mistake(
         "db of the last sample", "db = da[-1]", "Only the last sample's gradient reaches the bias."
+    ),
+    Mistake(
+        "db after the ReLU",
+        "db = dh_above.sum(axis=0)",
+        "The bias's gradient is taken after the activation: the ReLU's derivative is missing in it.",
     ),
     Mistake("db zero", "db = 0 * b", "This bias's gradient is zero: it never learns."),
     Mistake(

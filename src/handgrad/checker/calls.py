@@ -5,6 +5,7 @@ gradient. All calls are made at the given point, with one upstream gradient.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from handgrad.checker.tensors import Tensors, TorchProgram
 
 Gradients = dict[str, Tensor]
+Call = Callable[[], Gradients]
 
 
 def differing_calls(
@@ -29,52 +31,69 @@ def differing_calls(
     if not graph.made:
         return [], []
     wrong, notes = graph.changed(), []
-    for sentence, again in _other_calls(program, graph, right):
-        try:
-            found = again()
-        except Exception as error:
-            said = " ".join(str(error).split())
-            notes.append(f"{sentence.partition(':')[0]}: it raised {type(error).__name__}: {said}")
+    for together, calls in _other_calls(program, graph, right):
+        if _is_right(together, right):
             continue
-        off = [n for n, g in found.items() if not _same(g, right[n])]
-        if off and (far := rounding()):
-            off = [n for n in off if not _same(found[n], right[n], far.get(n, 0.0))]
-        if off:
-            wrong.append(f"{sentence} (wrong then: {', '.join(off)})")
+        for sentence, call in calls:
+            try:
+                found = call()
+            except Exception as error:
+                said = " ".join(str(error).split())
+                kind = type(error).__name__
+                notes.append(f"{sentence.partition(':')[0]}: it raised {kind}: {said}")
+                continue
+            off = [n for n, g in found.items() if not _same(g, right[n])]
+            if off and (far := rounding()):
+                off = [n for n in off if not _same(found[n], right[n], far.get(n, 0.0))]
+            if off:
+                wrong.append(f"{sentence} (wrong then: {', '.join(off)})")
     return wrong, notes
 
 
 def _other_calls(
     program: TorchProgram, graph: "_Graph", right: Gradients
-) -> Iterator[tuple[str, Callable[[], Gradients]]]:
-    """The sentence for a difference, and the call that must make none."""
-    yield "a second backward pass on one graph: its result is another one", graph.backward
+) -> Iterator[tuple[Call, list[tuple[str, Call]]]]:
+    """Several changes in one call, and the sentence and the call for each of them alone."""
+    calls: list[tuple[str, Call]] = [
+        ("a second backward pass on one graph: its result is another one", graph.backward)
+    ]
     for kind, lay in (("transposed", _transposed), ("strided", _strided)):
         if any(lay(c) is not None for c in graph.upstream):
-            yield (
+            sentence = (
                 f"a {kind} upstream gradient with the same values: the result is another one, as "
-                "if it were read in memory order",
-                lambda lay=lay: graph.backward(lay),  # type: ignore[misc]
+                "if it were read in memory order"
             )
-    for name, t in program.params.items():
-        if name in program.inputs and (turned := _transposed(t.detach())) is not None:
-            p = _fresh(program.params) | {name: turned}
-            yield (
-                f"{name} in a transposed layout, with the same values: the result is another one",
-                lambda p=p: _Graph(program, p).backward(),  # type: ignore[misc]
-            )
-    if len(right) > 1:
-        for name in program.inputs:
-            if name in right:
-                yield (
-                    f"{name} alone requires a gradient: its gradient is another one",
-                    lambda name=name: _Graph(program, _fresh(program.params), [name]).backward(),  # type: ignore[misc]
-                )
+            calls.append((sentence, partial(graph.backward, lay)))
+    yield partial(graph.backward, _transposed_and_strided), calls
+    for name in program.inputs:
+        if name not in right:
+            continue
+        calls, turned = [], _transposed(program.params[name].detach())
+        p = _fresh(program.params) | ({} if turned is None else {name: turned})
+        if turned is not None:
+            sentence = f"{name} in a transposed layout, with the same values"
+            calls.append((f"{sentence}: the result is another one", _once(program, p, None)))
+        if len(right) > 1:
+            sentence = f"{name} alone requires a gradient: its gradient is another one"
+            calls.append((sentence, _once(program, _fresh(program.params), [name])))
+        if calls:
+            yield _once(program, p, [name]), calls
     if program.own and program.inputs:
-        yield (
-            "no input requires a gradient: those of the parameters are others",
-            lambda: _Graph(program, _fresh(program.params), list(program.own)).backward(),
-        )
+        sentence = "no input requires a gradient: those of the parameters are others"
+        call = _once(program, _fresh(program.params), list(program.own))
+        yield call, [(sentence, call)]
+
+
+def _once(program: TorchProgram, p: Tensors, only: Sequence[str] | None) -> Call:
+    """One forward and one backward pass, in which only these require a gradient."""
+    return lambda: _Graph(program, _fresh_like(p), only).backward()
+
+
+def _is_right(call: Call, right: Gradients) -> bool:
+    try:
+        return all(_same(g, right[n]) for n, g in call().items())
+    except Exception:  # it is called again, with one change at a time
+        return False
 
 
 class _Graph:
@@ -138,8 +157,15 @@ def _fresh(p: Tensors) -> Tensors:
     return {name: t.detach().clone() for name, t in p.items()}
 
 
+def _fresh_like(p: Tensors) -> Tensors:
+    """Copies in the same layout."""
+    return {n: torch.empty_like(t, requires_grad=False).copy_(t.detach()) for n, t in p.items()}
+
+
 def _same(one: Tensor, other: Tensor, far: float = 0.0) -> bool:
     """Equal as far as another order of additions may make them, or `far`."""
+    if torch.equal(one, other):
+        return True
     size = float(other.abs().max()) if other.numel() else 0.0
     eps = float(torch.finfo(other.dtype).eps)
     return bool(((one - other).abs() <= max(eps**0.5 * size, far)).all())
@@ -150,6 +176,14 @@ def _transposed(t: Tensor) -> Tensor | None:
     if t.ndim < 2 or min(t.shape[-2:]) < 2:
         return None
     return t.mT.contiguous().mT.detach()
+
+
+def _transposed_and_strided(t: Tensor) -> Tensor | None:
+    """Both at once."""
+    if _transposed(t) is None:
+        return _strided(t)
+    gaps = _strided(t.mT.contiguous())
+    return None if gaps is None else gaps.mT
 
 
 def _strided(t: Tensor) -> Tensor | None:

@@ -186,7 +186,7 @@ def _tried(
 ) -> Iterator[tuple[dict[str, Array], Results]]:
     """The given point, then others so near that loss and gradients are finite there."""
     start = program.native.arrays()
-    yield start, program.results(start, rng)
+    yield start, program.results(start, rng, program.sound)
     for _ in range(points - 1 if callable(program.grads) else 0):
         for share in (1.0, 0.2, 0.02):
             point = program.native.rounded(

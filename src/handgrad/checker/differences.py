@@ -35,13 +35,17 @@ LEVELS, DEEPEST = 14, 22
 """How many levels are taken, and how many while the function still bends at the finest."""
 
 
+TREADS = 4
+"""The first level missed of a staircase is no coarser: there are hundreds of treads in the step."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A slope from differences, and by how much it may be off.
 
     step: the finest of its window; noise: how far its window misses the values; sides: the slopes
-    on the left and on the right, each with its bound, where there is a kink at 0; calls: of the
-    function.
+    on the left and on the right, each with its bound, where there is a kink at 0; tread: the height
+    of a staircase's, where the values are one; calls: of the function.
     """
 
     value: float
@@ -49,6 +53,7 @@ class Difference:
     step: float
     noise: float = 0.0
     sides: tuple[tuple[float, float], tuple[float, float]] | None = None
+    tread: float = 0.0
     calls: int = 0
 
 
@@ -145,6 +150,7 @@ class _Levels:
         self.values = {at_0}
         self.calls = 0
         self.floor = max(noise, 2.0**-52 * abs(at_0))
+        self.tread = 0.0
         self.finer = FINER
 
     def rise(self, t: float) -> float:
@@ -247,11 +253,16 @@ class _Levels:
         self.learn_spacing()
         windows = self.tested()
         best = min(windows, key=self.bound, default=None)
-        while best is not None and (clash := self._clash(best, windows)) is not None:
-            fine, coarse = (best, clash) if best.k > clash.k else (clash, best)
+        while best is not None:
+            clash = self._clash(best, windows)
+            if clash is None and not self._looks_like_stairs(best):
+                break
+            fine, coarse = (best, clash) if clash is None or best.k > clash.k else (clash, best)
             jump = self._jump(fine)
             if jump > self.floor:
-                self.floor = jump
+                self.floor = self.tread = jump
+            elif coarse is None:
+                break
             else:  # a bend: the fine window is right, and what contradicts it is not
                 windows = [w for w in windows if w is not coarse and not self._denies(w, fine)]
             best = min(windows, key=self.bound, default=None)
@@ -261,10 +272,10 @@ class _Levels:
         noise = max(best.misfit, self.floor)
         sides = self._kink(bound) if bound > 1e-3 * abs(best.slope) else None
         if sides is None:
-            return Difference(best.slope, bound, step, noise, None, self.calls)
+            return Difference(best.slope, bound, step, noise, None, self.tread, self.calls)
         (left, off_left), (right, off_right) = sides
         bound = abs(left - right) / 2 + max(off_left, off_right)
-        return Difference((left + right) / 2, bound, step, noise, sides, self.calls)
+        return Difference((left + right) / 2, bound, step, noise, sides, self.tread, self.calls)
 
     def _denies(self, w: _Window, best: _Window) -> bool:
         """Whether the window contradicts the best one."""
@@ -280,15 +291,39 @@ class _Levels:
             default=None,
         )
 
-    def _jump(self, fine: _Window) -> float:
-        """The size of the jump between the levels that `fine` fits and those it misses, or 0."""
+    def _missed(self, fine: _Window) -> tuple[int, int] | None:
+        """The first coarser level that the window misses, and on which side."""
         allowed = 4 * max(fine.misfit, self.floor)
         for j in range(fine.k - 1, -1, -1):
-            for side, rises in self.sides.items():
-                rest = rises[j] - self._model(fine, side * self.steps[j])
-                if math.isfinite(rest) and abs(rest) > allowed:
-                    return self._search(fine, side * self.steps[j + 1], side * self.steps[j])
-        return 0.0
+            for side in (1, -1):
+                if self._rest(fine, side, j) > allowed:
+                    return j, side
+        return None
+
+    def _rest(self, w: _Window, side: int, j: int) -> float:
+        """By how much the window misses a level; 0 where the function is not defined."""
+        rest = abs(self.sides[side][j] - self._model(w, side * self.steps[j]))
+        return rest if math.isfinite(rest) else 0.0
+
+    def _looks_like_stairs(self, fine: _Window) -> bool:
+        """Whether what the window misses begins close by and grows about as the step does.
+
+        Many equal treads do so. One jump does not grow, and a curve grows faster.
+        """
+        missed = self._missed(fine)
+        if missed is None or missed[0] < TREADS:
+            return False
+        j, side = missed
+        first, last = self._rest(fine, side, j), self._rest(fine, side, 0)
+        return RATIO ** (0.4 * j) < last / first < RATIO ** (1.7 * j)
+
+    def _jump(self, fine: _Window) -> float:
+        """The size of the jump between the levels that `fine` fits and those it misses, or 0."""
+        missed = self._missed(fine)
+        if missed is None:
+            return 0.0
+        j, side = missed
+        return self._search(fine, side * self.steps[j + 1], side * self.steps[j])
 
     def _model(self, w: _Window, t: float) -> float:
         """The window's polynomials at any t."""
@@ -334,7 +369,7 @@ class _Levels:
         """Where only one side is defined, its slope; an infinite bound where none is."""
         found = [side for side in (self._side(-1), self._side(1)) if side is not None]
         value, bound = found[0] if len(found) == 1 else (0.0, math.inf)
-        return Difference(value, bound, self.steps[-1], self.floor, None, self.calls)
+        return Difference(value, bound, self.steps[-1], self.floor, None, self.tread, self.calls)
 
     def _side(self, side: int) -> tuple[float, float] | None:
         """The slope from one side alone, and its bound: the same windows, in all powers of t."""

@@ -32,7 +32,7 @@ MOST = 64
 TRIES = 4
 """How often the others are searched again: opposite kinks hide each other along a direction."""
 
-LINES, LINE, OFF = 12, 2.0**-8, 2.0**-11
+LINES, LINE, OFF = 32, 2.0**-8, 2.0**-11
 """How many lines are searched for kinks, how long they are, and how far from the point."""
 
 FLAT = 1e-3

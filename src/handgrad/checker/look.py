@@ -54,7 +54,7 @@ class Look:
             self._confirm()
 
     def _confirm(self) -> None:
-        if self.finer is not None and self.error <= 1e-3 * self.norm:
+        if self.finer is not None and self.error <= 1e-3:
             self.results, self.finer = self.finer(), None  # is it a narrow step's rounding?
         while 0 < self.wrong < SURE and len(self.slopes) < CONFIRMED and not self.has_kink:
             self._measure()
@@ -118,19 +118,20 @@ class Look:
 
     @property
     def error(self) -> float:
-        """The gradient's error, as far as the slopes tell: E (e·v)² = ‖e‖²."""
-        pairs = zip(self.directions, self.slopes, strict=True)
-        lengths = [
-            (s.value - self.along(d)) / (float(abs(d).max()) if d.size == 1 else 1.0)
-            for d, s in pairs
-        ]
-        return float(np.sqrt(np.mean(np.square(lengths)))) if lengths else 0.0
+        """The gradient's error over the right one's norm, as far as the slopes tell.
+
+        Along random directions the mean of (e·v)² is ‖e‖².
+        """
+        slopes = np.array([slope.value for slope in self.slopes])
+        off = slopes - [self.along(direction) for direction in self.directions]
+        size = float(np.linalg.norm(slopes))
+        return float(np.linalg.norm(off)) / size if size else math.inf
 
     @property
     def tolerances(self) -> list[float]:
-        """Of each direction; for a single number, over its length."""
+        """Of each direction, without what `rtol` allows; for a single number, over its length."""
         return [
-            self.tolerance(d, s) / (float(abs(d).max()) if d.size == 1 else 1.0)
+            (self.tolerance(d, s) - self.allowed(d)) / (float(abs(d).max()) if d.size == 1 else 1.0)
             for d, s in zip(self.directions, self.slopes, strict=True)
         ]
 
@@ -138,14 +139,14 @@ class Look:
 def bound(tolerances: Sequence[float], size: int, delta: float) -> float:
     """The error ‖e‖ that all directions together miss with a probability of at most δ.
 
-    Each misses it with min(1, 4/√6 · τ / ‖e‖); the product of the smallest m of these is δ at
-    ‖e‖ = (Π 4/√6 τ / δ)^(1/m), and the least over m holds. A single number has one direction only.
+    Each misses it with 4/√6 · τ / ‖e‖ at the most; the product of all m is δ at
+    ‖e‖ = (Π 4/√6 τ / δ)^(1/m). A single number has one direction only.
 
     >>> bound([1e-9], size=1, delta=0.01)
     2e-09
     """
-    if size == 1 or not tolerances or not min(tolerances):
-        return 2 * min(tolerances, default=math.inf)
-    logs = np.log(DENSITY * np.sort(np.asarray(tolerances)))
-    m = np.arange(1, len(logs) + 1)
-    return float(np.exp((np.cumsum(logs) - math.log(delta)) / m).min())
+    known = [t for t in tolerances if math.isfinite(t)]
+    if size == 1 or not known or not min(known):
+        return 2 * min(known, default=math.inf)
+    logs = np.log(DENSITY * np.asarray(known))
+    return float(np.exp((logs.sum() - math.log(delta)) / len(known)))

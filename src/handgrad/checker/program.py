@@ -22,6 +22,7 @@ class Program:
     """What the caller gave, and what its gradients are held to.
 
     around: params → the loss near them, with what autograd holds constant held as it is there;
+    shares: (params, name, entry) → the derivatives of all outputs, and their upstream gradients;
     sound: what was seen when it was called twice, see `preflight`.
     """
 
@@ -32,6 +33,7 @@ class Program:
     structure: Stack | None = None
     reference: Callable[[Any], Any] | None = None
     around: Callable[[Any], Callable[[Any], Any]] | None = None
+    shares: Callable[[Any, str, int], tuple[Array, Array]] | None = None
     sound: Sound | None = None
 
     def loss_at(self, point: Point) -> float:
@@ -80,8 +82,13 @@ class Program:
             noise=0.0 if wide or self.sound is None else self.sound.loss_wander,
         )
 
-    def results(self, point: Point, rng: np.random.Generator) -> Results:
-        """The loss and the gradients at the point and, for a reference, around it."""
+    def results(
+        self, point: Point, rng: np.random.Generator, known: Sound | None = None
+    ) -> Results:
+        """The loss and the gradients at the point and, for a reference, around it.
+
+        known: what was seen there before.
+        """
         around: list[dict[str, Array]] = []
         for _ in range(SHAKES if self.reference is not None else 0):
             moved = {}
@@ -89,8 +96,11 @@ class Program:
                 size = np.where(p, abs(p), float(abs(p).max()) or 1.0)  # a 0 moves as its peers do
                 moved[name] = p + self.native.eps * size * rng.choice([-1, 1], p.shape)
             around.append(self.native.rounded(moved))
-        loss = self.loss_at(point)  # before the gradients: some keep its activations for them
-        gradients, eps = self.gradients_at(point)
+        if known is None:
+            loss = self.loss_at(point)  # before the gradients: some keep its activations for them
+            gradients, eps = self.gradients_at(point)
+        else:
+            loss, gradients, eps = known.loss, known.gradients, known.eps
         wander = {} if self.sound is None else self.sound.wander
         found = [(self.loss_at(p), self.gradients_at(p)[0]) for p in around]
         losses, others = [r[0] for r in found], [r[1] for r in found]

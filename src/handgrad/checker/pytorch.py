@@ -103,6 +103,7 @@ def gradcheck_module(
         activations=watched.activations if program.relus() else None,
         reference=None if wide is None else wide.loss,
         around=(wide or program).around if program.constant else None,
+        shares=None if narrow else program.shares,
     )
     try:
         report = check(caller, options)

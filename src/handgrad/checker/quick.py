@@ -1,7 +1,7 @@
 """All parameters at once: where a few losses agree with the gradients, nothing is suspect."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from handgrad.checker.differences import RATIO, SAFETY
 from handgrad.checker.rounding import Results
 from handgrad.checker.slopes import Slopes
 
-STEPS = 2.0**-13, 2.0**-20
-"""Of the parameters' sizes; the second is for what has many kinks."""
+STEP, SHORT = 2.0**-13, 2.0**-18
+"""Of the parameters' sizes: at the given point, and where a rougher look is enough."""
 
 SHARP = 1e-5
 """A tolerance above this share of the slopes clears nothing: each parameter is looked at alone."""
@@ -21,7 +21,12 @@ SHARE = 1e-3
 
 
 def cleared(
-    slopes: Slopes, results: Results, rng: np.random.Generator, directions: int, rtol: float
+    slopes: Slopes,
+    results: Results,
+    rng: np.random.Generator,
+    directions: int,
+    rtol: float,
+    rough: bool,
 ) -> dict[str, list[float]]:
     """The tolerances, over the gradient's norm, within which each parameter agrees.
 
@@ -35,13 +40,14 @@ def cleared(
     names = [n for n, change in changes.items() if change >= least > 0]
     if not names:
         return {}
-    largest = min(changes[n] for n in names)
+    known = [changes[n] for n in names]
+    largest, rounding = min(known), slopes.eps * sum(known)  # of what is moved
     found = []
     for _ in range(directions):
-        directions_at_once = {n: drawn(rng, slopes.point[n].shape) for n in names}
-        for n, v in directions_at_once.items():
+        at_once = {n: drawn(rng, slopes.point[n].shape) for n in names}
+        for n, v in at_once.items():
             v /= norms[n]
-        tolerance = _agrees(slopes, results, directions_at_once, largest, rtol)
+        tolerance = _agrees(slopes, results, at_once, largest, rounding, rtol, rough)
         if tolerance is None:
             return {}
         found.append(tolerance)
@@ -49,32 +55,36 @@ def cleared(
 
 
 def _agrees(
-    slopes: Slopes, results: Results, directions: Mapping[str, Array], largest: float, rtol: float
+    slopes: Slopes,
+    results: Results,
+    directions: Mapping[str, Array],
+    largest: float,
+    rounding: float,
+    rtol: float,
+    rough: bool,
 ) -> float | None:
     """The tolerance within which the slope is the gradient's; None where it is not."""
     expected = sum(float(np.vdot(results.gradients[n], v)) for n, v in directions.items())
-    count = len(directions)
-    slack = results.rounding(directions) + 3 * rtol * math.sqrt(count)
-    for share in STEPS:
-        h = largest * share
-        (odd, even), (odd_finer, even_finer) = _pairs(slopes, directions, h)
-        slope = (RATIO**2 * odd_finer - odd) / (RATIO**2 - 1)  # Richardson
-        spacing = slopes.eps * (abs(slopes.value) + 2 * abs(even_finer) * largest)
-        noise = max(slopes.noise, spacing) * SAFETY * RATIO / h
-        tolerance = noise + 1e-3 * abs(odd - odd_finer) + slack
+    slack, allowed = results.rounding(directions), 3 * rtol * math.sqrt(len(directions))
+    h = largest * (SHORT if rough else STEP)
+    slope, even = _parts(slopes, directions, h)
+    curved, growth = 0.0, 1.0
+    if not rough:
+        finer, even_finer = _parts(slopes, directions, h / RATIO)
+        curved, growth = 1e-3 * abs(slope - finer), RATIO
+        slope = (RATIO**2 * finer - slope) / (RATIO**2 - 1)  # Richardson
         bend = abs(even_finer - even / RATIO)  # of a smooth loss it shrinks with the step
-        smooth = bend <= 0.1 * abs(even_finer) + noise
-        if smooth and abs(slope - expected) <= tolerance <= SHARP + slack:
-            return tolerance
-        if smooth and abs(odd - odd_finer) <= 1e-6 * math.sqrt(count):
-            return None  # sure of itself, and another
-    return None
+        even = even_finer
+    else:
+        bend = abs(even) if abs(even) > 1e-2 * abs(slope) else 0.0
+    spacing = slopes.eps * (abs(slopes.value) + 2 * abs(even) * largest)
+    noise = max(slopes.noise, spacing, rounding) * SAFETY * growth / h
+    tolerance = noise + curved + slack
+    agrees = abs(slope - expected) <= tolerance + allowed and tolerance <= SHARP + slack
+    return tolerance if agrees and bend <= 0.1 * abs(even) + noise else None
 
 
-def _pairs(
-    slopes: Slopes, directions: Mapping[str, Array], h: float
-) -> Iterator[tuple[float, float]]:
-    """The odd and the even part of the change over the step, at two steps."""
-    for step in (h, h / RATIO):
-        up, down = (slopes.loss(slopes.moved(directions, s)) - slopes.value for s in (step, -step))
-        yield (up - down) / (2 * step), (up + down) / (2 * step)
+def _parts(slopes: Slopes, directions: Mapping[str, Array], step: float) -> tuple[float, float]:
+    """The odd and the even part of the change over a step."""
+    up, down = (slopes.loss(slopes.moved(directions, s)) - slopes.value for s in (step, -step))
+    return (up - down) / (2 * step), (up + down) / (2 * step)

@@ -17,10 +17,17 @@ SHAKE_SAFETY = 10
 
 @dataclass(frozen=True)
 class Sound:
-    """How far results differ from call to call at one point: sums in another order, threads."""
+    """What was seen when the program was called at the given point, twice.
 
-    loss_wander: float
-    wander: Mapping[str, float]
+    loss, gradients, eps: see `Results`; loss_wander, wander: how far they differ from call to call
+    (sums in another order, threads).
+    """
+
+    loss: float
+    gradients: dict[str, Array]
+    eps: float
+    loss_wander: float = 0.0
+    wander: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:

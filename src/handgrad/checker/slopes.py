@@ -16,7 +16,7 @@ class Slope:
 
     certified: no kink of a ReLU lies within the steps; noise: how far the loss is from smooth;
     sides: the slopes on the left and on the right, each with its bound, where there is a kink at
-    the point.
+    the point; tread: the height of a staircase's, where the loss is one.
     """
 
     value: float
@@ -25,6 +25,7 @@ class Slope:
     certified: bool
     noise: float = 0.0
     sides: tuple[tuple[float, float], tuple[float, float]] | None = None
+    tread: float = 0.0
 
     def allows(self, value: float, more: float = 0.0) -> bool:
         """Whether the slope may be this value, which may itself be off by `more`."""
@@ -195,4 +196,6 @@ class Method:
 
 
 def _slope(found: Difference, certified: bool) -> Slope:
-    return Slope(found.value, found.bound, found.step, certified, found.noise, found.sides)
+    return Slope(
+        found.value, found.bound, found.step, certified, found.noise, found.sides, found.tread
+    )

@@ -39,6 +39,8 @@ class TorchProgram:
         self.arguments, self.keywords = tuple(arguments), dict(keywords)
         given = dict(_tensors_within(self.arguments, self.keywords))
         asking = any(t.requires_grad for t in given.values())
+        plain = not self.keywords and all(isinstance(a, Tensor) for a in self.arguments)
+        self.plain = list(given.items()) if plain else []  # the usual form, at no cost
         self.inputs = {
             name: t
             for name, t in given.items()
@@ -82,11 +84,21 @@ class TorchProgram:
                 return rebuilt(t, p[name]).clone()  # the program may change it in place
             return t.to(_wide(t.dtype)) if self.wide else t
 
-        arguments = _mapped(self.arguments, argument, "input ")
-        keywords = _mapped(self.keywords, argument, "input ")
+        if self.plain:
+            made = self._run([argument(n, t) for n, t in self.plain], {}, constants)
+        else:
+            arguments = _mapped(self.arguments, argument, "input ")
+            keywords = _mapped(self.keywords, argument, "input ")
+            made = self._run(arguments, keywords, constants)
+        return [made] if _is_plain(made) else list(_tensors_in(made))
+
+    def _run(
+        self, arguments: Sequence[Any], keywords: Mapping[str, Any], constants: Constants | None
+    ) -> Any:
+        if constants is None and self.seed is None:
+            return self.module(*arguments, **keywords)
         with constants or nullcontext(), self._random_state():
-            made = self.module(*arguments, **keywords)
-        return list(_tensors_in(made))
+            return self.module(*arguments, **keywords)
 
     @contextmanager
     def _random_state(self) -> Iterator[None]:
@@ -106,9 +118,13 @@ class TorchProgram:
 
     def prepare(self, rng: np.random.Generator, seed: int) -> list[str]:
         """Draw the covectors, fix what is random, and see what is constant; notes on both."""
-        constants = Constants()
-        with torch.random.fork_rng():
-            first, second = self.outputs(self.params, constants), self.outputs(self.params)
+        constants, before = Constants(), torch.get_rng_state()
+        first = self.outputs(self.params, constants)
+        draws = not torch.equal(before, torch.get_rng_state())
+        torch.set_rng_state(before)
+        if any(o.is_cuda for o in first):
+            with torch.random.fork_rng():
+                draws = not all(map(torch.equal, first, self.outputs(self.params, None)))
         if not first:
             raise BadInput("module must return a float tensor, or several")
         self.covectors = [_covector(o, rng) for o in first]
@@ -120,7 +136,7 @@ class TorchProgram:
                 "held constant, as autograd holds it: what is computed under no_grad or detached "
                 f"({places})"
             )
-        if not all(map(torch.equal, first, second)):
+        if draws:
             self.seed = seed % 2**63
             notes.append("the module draws random numbers: PyTorch's random state was fixed for it")
         return notes
@@ -138,7 +154,19 @@ class TorchProgram:
             (o * c.conj().to(o.dtype)).real.sum() if o.is_complex() else (o * c.to(o.dtype)).sum()
             for o, c in zip(made, self.covectors, strict=True)
         ]
-        return torch.stack(parts).sum()
+        return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+
+    def shares(self, p: Tensors, name: str, entry: int) -> tuple[np.ndarray, np.ndarray]:
+        """The derivatives of all outputs by one entry, and their upstream gradients."""
+        step = 1e-5 * (float(p[name].detach().abs().mean()) or 1.0)
+        ends = []
+        for s in (step, -step):
+            moved = p[name].detach().clone()
+            moved.view(-1)[entry] += s
+            made = self.outputs({**p, name: moved})
+            ends.append(np.concatenate([_real(o.detach()).reshape(-1).numpy() for o in made]))
+        upstream = [_real(c).reshape(-1).numpy() for c in self.covectors]
+        return (ends[0] - ends[1]) / (2 * step), np.concatenate(upstream)
 
     def grads(self, p: Tensors) -> Tensors:
         """By autograd; where it is refused, as in reentrant checkpointing, by `.backward()`."""
@@ -214,6 +242,8 @@ def numbers(t: Tensor) -> Tensor:
 
 def rebuilt(t: Tensor, p: Tensor) -> Tensor:
     """A tensor like t with the numbers of p in it: the inverse of `numbers`, and recorded."""
+    if p.shape == t.shape and _is_plain(t):
+        return p
     real = _real(t.detach())
     real = p if p.shape == real.shape else real.to(p.dtype).masked_scatter(real.isfinite(), p)
     values = torch.view_as_complex(real) if t.is_complex() else real
@@ -231,6 +261,11 @@ def _real(t: Tensor) -> Tensor:
     elif t.layout != torch.strided:
         t = t.values()
     return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
+
+
+def _is_plain(t: Any) -> bool:
+    """Whether it is a dense tensor of real numbers."""
+    return isinstance(t, Tensor) and t.is_floating_point() and t.layout == torch.strided
 
 
 def _has_gradient(t: Tensor) -> bool:

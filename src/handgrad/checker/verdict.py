@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from handgrad.checker.arrays import NARROW, Point
-from handgrad.checker.causes import agreed, cause
+from handgrad.checker.causes import Shares, agreed, cause
 from handgrad.checker.kinks import Judgement, judge
 from handgrad.checker.locate import locate
 from handgrad.checker.look import Look, bound
@@ -78,9 +79,15 @@ class Place:
         """All parameters at once, where no kink has to be certified, and each that is suspect."""
         if self.slopes.activations is None:
             count = options.directions or 1
-            self.quick = cleared(self.slopes, self.results, rng, count, options.rtol)
+            rough = self.number > 0
+            self.quick = cleared(self.slopes, self.results, rng, count, options.rtol, rough)
         for name in self.results.gradients:
             if name not in self.quick:
+                self._look_at(name, rng, options)
+        treads = [s.tread for look in self.looks.values() for s in look.slopes if s.tread]
+        if treads:  # the loss is a staircase along every direction, whether it showed or not
+            self.slopes.noise = max(self.slopes.noise, float(np.median(treads)))
+            for name in [name for name, look in self.looks.items() if look.wrong]:
                 self._look_at(name, rng, options)
 
     def _look_at(self, name: str, rng: np.random.Generator, options: Options) -> None:
@@ -115,6 +122,11 @@ class Place:
         judgement, look = self.kinks.get(name), self.seen(name)
         right = look is None or not look.wrong
         return right and (judgement is None or judgement.counts)
+
+    def shares(self, name: str) -> Shares | None:
+        """Of each output in the gradient of an entry, where the program tells."""
+        shares, built = self._program.shares, self._program.native.build(self._given)
+        return None if shares is None else partial(shares, built, name)
 
     def has_no_gradient(self, name: str) -> bool:
         """Whether the slopes here are not those of any gradient; then the point is not counted."""
@@ -181,12 +193,13 @@ def _passed(name: str, counted: Sequence[Place], options: Options) -> ParameterR
     if relative:  # a norm of 0 has no share
         over = bound(relative, size, options.delta)
         absolute = over * max(norms)
-    if over <= options.resolve + 3 * options.rtol:
-        return ParameterReport(name, PASS, absolute, over, certified)
+    if over <= options.resolve:
+        allowed = f"an error of {options.rtol:g} of it was allowed" if options.rtol else None
+        return ParameterReport(name, PASS, absolute, over, certified, allowed)
     if max(norms) <= absolute:
         return _nothing(name, counted, absolute, options)
-    help_ = "its loss is too noisy or too coarse to tell more: try float64, or reference="
-    return ParameterReport(name, INCONCLUSIVE, absolute, over, certified, help_)
+    note = "its loss is too noisy or too coarse to tell more: try float64, or reference="
+    return ParameterReport(name, INCONCLUSIVE, absolute, over, certified, note)
 
 
 def _nothing(
@@ -221,9 +234,12 @@ def _failed(name: str, places: Sequence[Place], failing: Sequence[Place]) -> Par
         look = place.seen(name)
         assert look is not None
         wrong = locate(look)
-        looks = [p.seen(name) for p in failing]
-        why = agreed([cause(a) for a in looks if a is not None and a.only is None])
-        error = look.error / look.norm if look.norm else math.inf
+        worst = int(np.ravel_multi_index(wrong.index, look.gradient.shape))
+        looks = [(p.seen(name), p.shares(name)) for p in failing]
+        why = agreed(
+            [cause(a, worst, shares) for a, shares in looks if a is not None and a.only is None]
+        )
+        error = look.error
     return ParameterReport(
         name,
         FAIL,
