@@ -24,7 +24,7 @@ def differing_calls(
     rounding: how far it may move an entry of each gradient; asked only where something differs.
     """
     try:
-        graph = _Graph(program, _fresh(program.params))
+        graph = _Graph(program, _fresh(program))
         right = graph.backward()
     except RuntimeError:  # reentrant checkpointing knows `.backward()` alone
         return [], ["how the backward pass is called was not varied: it can only be run as a whole"]
@@ -69,24 +69,26 @@ def _other_calls(
         if name not in right:
             continue
         calls, turned = [], _transposed(program.params[name].detach())
-        p = _fresh(program.params) | ({} if turned is None else {name: turned})
+        if program.seed is not None:
+            turned = None  # random numbers are drawn in memory order: it is another mask
+        p = _fresh(program) | ({} if turned is None else {name: turned})
         if turned is not None:
             sentence = f"{name} in a transposed layout, with the same values"
             calls.append((f"{sentence}: the result is another one", _once(program, p, None)))
         if len(right) > 1:
             sentence = f"{name} alone requires a gradient: its gradient is another one"
-            calls.append((sentence, _once(program, _fresh(program.params), [name])))
+            calls.append((sentence, _once(program, _fresh(program), [name])))
         if calls:
             yield _once(program, p, [name]), calls
     if program.own and program.inputs:
         sentence = "no input requires a gradient: those of the parameters are others"
-        call = _once(program, _fresh(program.params), list(program.own))
+        call = _once(program, _fresh(program), list(program.own))
         yield call, [(sentence, call)]
 
 
 def _once(program: TorchProgram, p: Tensors, only: Sequence[str] | None) -> Call:
     """One forward and one backward pass, in which only these require a gradient."""
-    return lambda: _Graph(program, _fresh_like(p), only).backward()
+    return lambda: _Graph(program, _fresh(program, p), only).backward()
 
 
 def _is_right(call: Call, right: Gradients) -> bool:
@@ -106,8 +108,9 @@ class _Graph:
         self, program: TorchProgram, p: Tensors, only: Sequence[str] | None = None
     ) -> None:
         wanted = list(p) if only is None else only
-        for name, t in p.items():
-            t.requires_grad_(name in wanted)
+        inputs = [name for name in program.inputs if name in p]
+        for name in inputs:
+            p[name].requires_grad_(name in wanted)
         for name, parameter in program.own.items():
             parameter.requires_grad_(name in wanted)
         try:
@@ -118,7 +121,7 @@ class _Graph:
         self.leaves = {n: program.own.get(n, p[n]) for n in wanted}
         kept = [(o, c) for o, c in zip(made, program.covectors, strict=True) if o.requires_grad]
         self.made, self.upstream = [o for o, _ in kept], [c for _, c in kept]
-        self.given, self.before = p, _fresh(p)
+        self.given, self.before = p, {n: t.detach().clone() for n, t in p.items() if n in inputs}
         self.sent: list[Tensor] = []  # by the last backward pass
 
     def backward(self, lay: Callable[[Tensor], Tensor | None] | None = None) -> Gradients:
@@ -153,13 +156,13 @@ class _Graph:
         return found
 
 
-def _fresh(p: Tensors) -> Tensors:
-    return {name: t.detach().clone() for name, t in p.items()}
-
-
-def _fresh_like(p: Tensors) -> Tensors:
-    """Copies in the same layout."""
-    return {n: torch.empty_like(t, requires_grad=False).copy_(t.detach()) for n, t in p.items()}
+def _fresh(program: TorchProgram, p: Tensors | None = None) -> Tensors:
+    """Copies of the inputs, in the same layout. The parameters are copied when it runs."""
+    given = program.params if p is None else p
+    return {
+        n: torch.empty_like(t, requires_grad=False).copy_(t.detach()) if n in program.inputs else t
+        for n, t in given.items()
+    }
 
 
 def _same(one: Tensor, other: Tensor, far: float = 0.0) -> bool:

@@ -108,9 +108,7 @@ def check(program: Program, options: Options) -> Report:
     seed = fresh_seed() if options.seed is None else options.seed
     rng = np.random.default_rng(seed)
     options = options.of(program.native.eps)
-    places, notes = _survey(program, options.points, rng)
-    for place in places:
-        place.look(rng, options)
+    places, notes = _survey(program, options, rng)
     found = {name: judged(name, places, options) for name in program.native.params}
     if program.structure is not None:
         found = _with_structure(program.structure, found, places)
@@ -123,19 +121,23 @@ def check(program: Program, options: Options) -> Report:
 
 
 def _survey(
-    program: Program, points: int, rng: np.random.Generator
+    program: Program, options: Options, rng: np.random.Generator
 ) -> tuple[list[Place], list[str]]:
-    """The places to look at: the loss around each point, and the gradients there; notes."""
+    """What is seen at each point: slopes of the loss beside the gradients; notes."""
     places: list[Place] = []
     seen, notes = [], []
-    for number, (point, results) in enumerate(_tried(program, points, rng)):
+    for number, (point, results) in enumerate(_tried(program, options.points, rng)):
         layers = program.layers_at(point)
         if layers is not None:
             seen.append(layers)
             kink = _kink(layers)
             if kink is not None and number == 0:
                 notes.append(f"at the given point {kink}: the loss has a kink there")
-        places.append(Place(number, program, point, results))
+        place = Place(number, program, point, results)
+        place.look(rng, options)
+        if program.structure is None:
+            place.release()
+        places.append(place)
     return places, notes + _coverage(seen)
 
 

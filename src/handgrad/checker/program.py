@@ -23,6 +23,7 @@ class Program:
 
     around: params → the loss near them, with what autograd holds constant held as it is there;
     shares: (params, name, entry) → the derivatives of all outputs, and their upstream gradients;
+    both: params → the loss and the gradients, of a program that gives the same ones again;
     sound: what was seen when it was called twice, see `preflight`.
     """
 
@@ -34,17 +35,25 @@ class Program:
     reference: Callable[[Any], Any] | None = None
     around: Callable[[Any], Callable[[Any], Any]] | None = None
     shares: Callable[[Any, str, int], tuple[Array, Array]] | None = None
+    both: Callable[[Any], tuple[Any, Any]] | None = None
     sound: Sound | None = None
 
     def loss_at(self, point: Point) -> float:
         """The caller's loss, whatever its dtype."""
         return self.native.number(self.loss(self.native.build(point)))
 
-    def gradients_at(self, point: Point) -> tuple[dict[str, Array], float]:
-        """The caller's gradients, in float64, and the widest spacing among the dtypes."""
-        given = self.grads(self.native.build(point)) if callable(self.grads) else self.grads
-        arrays = {n: g.astype(np.float64) for n, g in self.native.to_arrays(given).items()}
-        return arrays, max(self.native.eps, *map(eps_of, given.values()))
+    def both_at(self, point: Point) -> tuple[float, dict[str, Array], float]:
+        """The caller's loss, its gradients in float64, and the widest spacing among the dtypes."""
+        built = self.native.build(point)
+        if self.both is not None:
+            value, given = self.both(built)
+        else:
+            value = self.loss(built)  # first: some keep its activations for the gradients
+            given = self.grads(built) if callable(self.grads) else self.grads
+        arrays = {
+            n: g.astype(np.float64, copy=False) for n, g in self.native.to_arrays(given).items()
+        }
+        return self.native.number(value), arrays, max(self.native.eps, *map(eps_of, given.values()))
 
     def layers_at(self, point: Point) -> dict[str, Array] | None:
         """What enters the ReLUs, by the layer's name; None if nobody said."""
@@ -97,12 +106,11 @@ class Program:
                 moved[name] = p + self.native.eps * size * rng.choice([-1, 1], p.shape)
             around.append(self.native.rounded(moved))
         if known is None:
-            loss = self.loss_at(point)  # before the gradients: some keep its activations for them
-            gradients, eps = self.gradients_at(point)
+            loss, gradients, eps = self.both_at(point)
         else:
             loss, gradients, eps = known.loss, known.gradients, known.eps
         wander = {} if self.sound is None else self.sound.wander
-        found = [(self.loss_at(p), self.gradients_at(p)[0]) for p in around]
+        found = [self.both_at(p) for p in around]
         losses, others = [r[0] for r in found], [r[1] for r in found]
         results = Results(eps, loss, gradients, losses, others, wander)
         if self.reference is not None and self.native.eps < 1e-9:
@@ -133,4 +141,5 @@ class Program:
             self.native.rounded({n: p + k * direction[n] for n, p in point.items()})
             for k in range(-3, 4)
         ]
-        return [self.loss_at(p) for p in line], [self.gradients_at(p)[0] for p in line]
+        found = [self.both_at(p) for p in line]
+        return [loss for loss, _, _ in found], [gradients for _, gradients, _ in found]

@@ -104,6 +104,7 @@ def gradcheck_module(
         reference=None if wide is None else wide.loss,
         around=(wide or program).around if program.constant else None,
         shares=None if narrow else program.shares,
+        both=program.both,
     )
     try:
         report = check(caller, options)

@@ -65,7 +65,8 @@ def _agrees(
 ) -> float | None:
     """The tolerance within which the slope is the gradient's; None where it is not."""
     expected = sum(float(np.vdot(results.gradients[n], v)) for n, v in directions.items())
-    slack, allowed = results.rounding(directions), 3 * rtol * math.sqrt(len(directions))
+    count = math.sqrt(len(directions))
+    slack, allowed = results.rounding(directions), 3 * rtol * count
     h = largest * (SHORT if rough else STEP)
     slope, even = _parts(slopes, directions, h)
     curved, growth = 0.0, 1.0

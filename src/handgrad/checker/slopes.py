@@ -63,6 +63,10 @@ class Slopes:
         except Exception:  # whatever code raises that is not defined here
             return math.nan
 
+    def release(self) -> None:
+        """Let go of all arrays: no slope can be taken any more."""
+        self._loss, self.point, self.z = lambda _: math.nan, {}, None
+
     def moved(self, directions: Mapping[str, Array], step: float) -> dict[str, Array]:
         """The point with some of its parameters moved."""
         point = dict(self.point)

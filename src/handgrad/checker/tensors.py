@@ -169,20 +169,28 @@ class TorchProgram:
         return (ends[0] - ends[1]) / (2 * step), np.concatenate(upstream)
 
     def grads(self, p: Tensors) -> Tensors:
-        """By autograd; where it is refused, as in reentrant checkpointing, by `.backward()`."""
-        leaves = {n: self.own.get(n, p[n]) for n in p}
+        """The gradients alone."""
+        return self.both(p)[1]
+
+    def both(self, p: Tensors) -> tuple[Tensor, Tensors]:
+        """The loss and its gradients by autograd.
+
+        Where that is refused, as in reentrant checkpointing, by `.backward()`.
+        """
+        leaves, loss = {n: self.own.get(n, p[n]) for n in p}, self.loss(p)
         try:
             found = torch.autograd.grad(
-                self.loss(p), list(leaves.values()), allow_unused=True, materialize_grads=True
+                loss, list(leaves.values()), allow_unused=True, materialize_grads=True
             )
         except RuntimeError as error:
             if ".grad()" not in str(error):
                 raise
             found = self._backward(p, leaves)
-        return {
+        gradients = {
             name: torch.view_as_real(g) if name in self.own and g.is_complex() else g
             for name, g in zip(leaves, found, strict=True)
         }
+        return loss.detach(), gradients
 
     def _backward(self, p: Tensors, leaves: Tensors) -> tuple[Tensor, ...]:
         for leaf in leaves.values():

@@ -71,6 +71,10 @@ class Place:
         self.slopes = program.slopes(point, results)
         self._program, self._given = program, point
         self._finer: Results | None = None
+        self.value = self.slopes.value
+        self.norms = {n: float(np.linalg.norm(g)) for n, g in results.gradients.items()}
+        self.numbers = {n: g.size for n, g in results.gradients.items()}
+        self.sizes = {n: self.slopes.size(n) for n in results.gradients}
         self.quick: dict[str, list[float]] = {}
         self.looks: dict[str, Look] = {}
         self.kinks: dict[str, Judgement] = {}
@@ -81,7 +85,7 @@ class Place:
             count = options.directions or 1
             rough = self.number > 0
             self.quick = cleared(self.slopes, self.results, rng, count, options.rtol, rough)
-        for name in self.results.gradients:
+        for name in self.norms:
             if name not in self.quick:
                 self._look_at(name, rng, options)
         treads = [s.tread for look in self.looks.values() for s in look.slopes if s.tread]
@@ -89,6 +93,13 @@ class Place:
             self.slopes.noise = max(self.slopes.noise, float(np.median(treads)))
             for name in [name for name, look in self.looks.items() if look.wrong]:
                 self._look_at(name, rng, options)
+
+    def release(self) -> None:
+        """Let go of all arrays, where nothing was suspect: they may be large."""
+        if not self.looks:
+            self.results = replace(self.results, gradients={}, around=[])
+            self._given = {}
+            self.slopes.release()
 
     def _look_at(self, name: str, rng: np.random.Generator, options: Options) -> None:
         method = self.slopes.method(name, rng)
@@ -140,8 +151,7 @@ class Place:
     def tolerances(self, name: str) -> list[float]:
         """Of each direction, in the units of the gradient."""
         if name in self.quick:
-            norm = float(np.linalg.norm(self.results.gradients[name]))
-            return [norm * tolerance for tolerance in self.quick[name]]
+            return [self.norms[name] * tolerance for tolerance in self.quick[name]]
         look = self.seen(name)
         return [] if look is None else look.tolerances
 
@@ -177,12 +187,12 @@ def _passed(name: str, counted: Sequence[Place], options: Options) -> ParameterR
         note = "the slopes contradict each other: is the loss noisy, or not smooth?"
         return ParameterReport(name, INCONCLUSIVE, math.inf, math.inf, False, note)
     tolerances, relative = [], []
-    norms = [float(np.linalg.norm(p.results.gradients[name])) for p in counted]
+    norms = [place.norms[name] for place in counted]
     for place, norm in zip(counted, norms, strict=True):
         found = place.tolerances(name)
         tolerances += found
         relative += [t / norm for t in found if norm]
-    size = counted[0].results.gradients[name].size
+    size = counted[0].numbers[name]
     certified = all(
         look is not None and all(s.certified for s in look.slopes)
         for look in (place.seen(name) for place in counted)
@@ -207,12 +217,9 @@ def _nothing(
 ) -> ParameterReport:
     """A gradient of 0, as far as can be seen: is that little beside what others change?"""
     place = counted[0]
-    changes = [
-        float(np.linalg.norm(g)) * place.slopes.size(n) for n, g in place.results.gradients.items()
-    ]
-    scale = max(changes) if max(changes) > absolute * place.slopes.size(name) else 0.0
-    scale = max(scale, abs(place.slopes.value))
-    left = absolute * place.slopes.size(name)
+    left = absolute * place.sizes[name]
+    change = max(norm * place.sizes[n] for n, norm in place.norms.items())
+    scale = max(change if change > left else 0.0, abs(place.value))
     if left <= options.resolve * scale:
         note = f"0 to within {absolute:.1e}, which is all that was shown"
         return ParameterReport(name, PASS, absolute, math.inf, False, note)
@@ -272,11 +279,11 @@ def _not_counted(name: str, places: Sequence[Place]) -> str | None:
 def about(places: Sequence[Place], eps: float) -> list[str]:
     """What the slopes say of the program: how many digits its loss has."""
     noises = [
-        slope.noise / abs(place.slopes.value)
+        slope.noise / abs(place.value)
         for place in places
         for look in place.looks.values()
         for slope in look.slopes
-        if place.slopes.value and slope.noise and slope.sides is None
+        if place.value and slope.noise and slope.sides is None
     ]
     if not noises or eps > COARSE or min(noises) < COARSE:
         return []
