@@ -43,7 +43,7 @@ def test_the_bound_holds_on_functions_of_each_kind() -> None:
 
 
 def test_a_bound_that_is_too_small_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handgrad.checker.differences.SAFETY", 0.3)
+    monkeypatch.setattr("handgrad.checker.levels.SAFETY", 0.3)
     held = []
     for kind in ("stairs", "cast to float32", "normal noise", "float32 inside"):
         make = benchmark.KINDS[kind]

@@ -85,7 +85,10 @@ def _in_shares(look: Look, worst: int, shares: Shares) -> str | None:
     fits: set[str] | None = None
     differs: set[str] = set()
     for entry in {worst, *map(int, others)}:
-        derivatives, upstream = shares(entry)
+        try:
+            derivatives, upstream = shares(entry)
+        except Exception:  # not defined a step away
+            return None
         parts = derivatives * upstream
         size = 1e-6 * float(abs(parts).sum() + abs(derivatives).sum())
         made = _mistaken(entry, look.gradient.size, derivatives, parts)

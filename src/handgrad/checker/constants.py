@@ -7,8 +7,9 @@ A `torch.autograd.Function` runs its forward pass without gradients as well, but
 doing, and its backward pass differentiates it. The two are told apart by who switched them off.
 """
 
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 DETACHING = Tensor.detach, Tensor.detach_, torch.detach, Tensor.data.__get__  # type: ignore[attr-defined]
+IN_PLACE = re.compile(r"[a-z].*_|__i(add|sub|mul|truediv|floordiv|mod|pow|and|or|xor)__")
 SWITCH = torch._C._set_grad_enabled
 
 
@@ -35,9 +37,13 @@ class Constants(TorchFunctionMode):
         made = func(*args, **(kwargs or {}))
         off = self._off or torch.is_inference_mode_enabled()
         constant = off or (func in DETACHING and torch.is_grad_enabled())
-        return self._held(func, made) if constant and isinstance(made, Tensor) else made
+        if not (constant and isinstance(made, Tensor)):
+            return made
+        name = getattr(func, "__name__", "")
+        writes = IN_PLACE.fullmatch(name) is not None or made is (kwargs or {}).get("out")
+        return self._held(made, writes)
 
-    def _held(self, func: Callable[..., Any], made: Tensor) -> Tensor:
+    def _held(self, made: Tensor, writes: bool) -> Tensor:
         if self._given is None:
             self.kept.append(made.detach().clone())
             self.places.append(_place())
@@ -45,7 +51,7 @@ class Constants(TorchFunctionMode):
         value = next(self._given, None)
         if value is None or value.shape != made.shape or value.dtype != made.dtype:
             return made  # the program took another way
-        if getattr(func, "__name__", "").endswith("_"):
+        if writes:
             with torch._C.DisableTorchFunction():
                 return made.copy_(value)
         return value.clone()

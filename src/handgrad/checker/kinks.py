@@ -17,11 +17,12 @@ the code:
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from handgrad.checker.arrays import Array, drawn
+from handgrad.checker.judgement import Judgement, Sides, hull
 from handgrad.checker.locate import Wrong
 from handgrad.checker.look import Look
 from handgrad.checker.rounding import SAFETY
@@ -39,38 +40,6 @@ FLAT = 1e-3
 """A bend below this share of the single entries' is none."""
 
 
-@dataclass(frozen=True)
-class Side:
-    """The slopes to the left and to the right of the point along a direction, and their bound."""
-
-    left: float
-    right: float
-    off: float
-
-    @property
-    def bend(self) -> float:
-        """By how much the slope changes at the point."""
-        return self.right - self.left
-
-    def holds(self, value: float, more: float) -> bool:
-        """Whether the value lies between the two slopes."""
-        low, high = sorted((self.left, self.right))
-        return low - self.off - more <= value <= high + self.off + more
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What is so at a kinked point. counts: whether the gradient is right there; wrong: where it
-    is not, and why; smooth: the look at the entries without a kink.
-    """
-
-    kinked: tuple[tuple[int, ...], ...]
-    smooth: Look | None
-    wrong: Wrong | None = None
-    why: str | None = None
-    counts: bool = True
-
-
 def judge(look: Look) -> Judgement:
     """The gradient of one parameter at a point where its loss has a kink."""
     return _Kinks(look).judge()
@@ -84,12 +53,12 @@ class _Kinks:
         self.counts = True
         self.plain = replace(look.results, around=[])
 
-    def side(self, direction: Array) -> Side:
+    def side(self, direction: Array) -> Sides:
         slope = self.look.method.close(direction)
         if slope.sides is None:
-            return Side(slope.value, slope.value, slope.tolerance)
+            return Sides(slope.value, slope.value, slope.tolerance)
         (left, off_left), (right, off_right) = slope.sides
-        return Side(left, right, max(off_left, off_right))
+        return Sides(left, right, max(off_left, off_right))
 
     def more(self, direction: Array) -> float:
         """By how much the gradient may be off. What it does next to the kink says nothing here."""
@@ -116,7 +85,7 @@ class _Kinks:
                     places, smooth, None, f"{list(self._place(entry))} has no slope", False
                 )
             if not side.holds(value, more):
-                if not _hull(side).holds(value, more) and not self._reaches(
+                if not hull(side).holds(value, more) and not self._reaches(
                     self._unit(entry), value
                 ):
                     return Judgement(places, smooth, *self._outside(entry, value, side))
@@ -159,7 +128,7 @@ class _Kinks:
                 break
         return others
 
-    def _groups(self, alone: dict[int, Side]) -> list[list[int]]:
+    def _groups(self, alone: dict[int, Sides]) -> list[list[int]]:
         """Entries that bend one way and together, each group with two at the least."""
         found = []
         for sign in (1, -1):
@@ -168,7 +137,7 @@ class _Kinks:
                 found += self._components(same, alone)
         return [group for group in found if len(group) > 1]
 
-    def _independent(self, entries: Sequence[int], alone: dict[int, Side]) -> bool:
+    def _independent(self, entries: Sequence[int], alone: dict[int, Sides]) -> bool:
         """Whether the bends of all just add up, with any signs."""
         for k in range(3):
             signs = np.ones(len(entries)) if k == 0 else self.look.rng.choice([-1, 1], len(entries))
@@ -176,7 +145,7 @@ class _Kinks:
                 return False
         return True
 
-    def _components(self, entries: Sequence[int], alone: dict[int, Side]) -> list[list[int]]:
+    def _components(self, entries: Sequence[int], alone: dict[int, Sides]) -> list[list[int]]:
         groups: list[list[int]] = []
         for entry in entries:
             joined = [entry]
@@ -189,7 +158,7 @@ class _Kinks:
             groups = [*apart, joined]
         return groups
 
-    def _apart(self, entry: int, group: list[int], alone: dict[int, Side]) -> bool:
+    def _apart(self, entry: int, group: list[int], alone: dict[int, Sides]) -> bool:
         """Whether the bends of the entry and the group just add up."""
         weights = self.look.rng.uniform(0.5, 1.5, len(group)) * self.look.rng.choice(
             [-1, 1], len(group)
@@ -198,20 +167,20 @@ class _Kinks:
         bend = self._bend(parts, alone)
         return all(self._adds({**parts, entry: s}, alone, 1 + bend) for s in (1.0, -1.0))
 
-    def _adds(self, parts: dict[int, float], alone: dict[int, Side], expected: float) -> bool:
+    def _adds(self, parts: dict[int, float], alone: dict[int, Sides], expected: float) -> bool:
         return abs(self._bend(parts, alone) - expected) <= 10 * FLAT * len(parts)
 
-    def _bend(self, parts: dict[int, float], alone: dict[int, Side]) -> float:
+    def _bend(self, parts: dict[int, float], alone: dict[int, Sides]) -> float:
         """Of a combination in which each entry alone would bend by 1."""
         return abs(self.side(self._combined(parts, alone)).bend)
 
-    def _combined(self, parts: dict[int, float], alone: dict[int, Side]) -> Array:
+    def _combined(self, parts: dict[int, float], alone: dict[int, Sides]) -> Array:
         direction = np.zeros(self.shape)
         for entry, weight in parts.items():
             direction.flat[entry] = weight / abs(alone[entry].bend)
         return direction
 
-    def _wrong_in(self, group: list[int], alone: dict[int, Side]) -> tuple[Wrong, str] | None:
+    def _wrong_in(self, group: list[int], alone: dict[int, Sides]) -> tuple[Wrong, str] | None:
         """A direction of the group along which the gradient is none of the loss's."""
         first = group[0]
         ones = np.zeros(self.shape)
@@ -280,14 +249,14 @@ class _Kinks:
         for _ in range(4):
             yield self._random(group)
 
-    def _outside(self, entry: int, value: float, side: Side) -> tuple[Wrong, str]:
+    def _outside(self, entry: int, value: float, side: Sides) -> tuple[Wrong, str]:
         low, high = sorted((side.left, side.right))
         place = self._place(entry)
         nearest = low if value < low else high
         why = f"the loss has a kink there, and its slopes are {low:.6g} and {high:.6g}"
         return Wrong(f"entries [{list(place)}]", place, value, nearest), why
 
-    def _disagrees(self, group: list[int], value: float, side: Side) -> tuple[Wrong, str]:
+    def _disagrees(self, group: list[int], value: float, side: Sides) -> tuple[Wrong, str]:
         places = [list(self._place(e)) for e in sorted(group)]
         low, high = sorted((side.left, side.right))
         want = (
@@ -310,9 +279,3 @@ class _Kinks:
 
     def _place(self, entry: int) -> tuple[int, ...]:
         return tuple(int(i) for i in np.unravel_index(entry, self.shape))
-
-
-def _hull(side: Side) -> Side:
-    """The slopes and 0, which is what a ReLU's derivative at 0 makes of them."""
-    low, high = sorted((side.left, side.right))
-    return Side(min(low, 0.0), max(high, 0.0), side.off)

@@ -18,29 +18,54 @@ def require_sound(program: Program) -> Sound:
     native, grads = program.native, program.grads
     point = native.arrays()
     params = native.build(point)
-    first, far = _number("loss", program.loss, native, params), 0.0
+    first = _number("loss", program.loss, native, params)
     _require_untouched("loss", point, native, params)
     if program.reference is not None:
-        wide = native.build(point, wide=True)
-        wide_first = _number("reference", program.reference, native, wide)
-        _require_repeatable("reference", program.reference, native, wide, wide_first)
-        _require_untouched("reference", point, native, wide)
-        dtype = np.asarray(as_array(program.reference(wide))).dtype
-        if dtype != np.float64:
-            raise BadInput(f"reference must compute in float64, but returned {dtype}")
-        if not callable(grads):
-            raise BadInput("grads must be a function of params where reference is given")
+        _require_reference(program, point)
     given = grads(params) if callable(grads) else grads
+    far = 0.0
     if callable(grads):
         _require_untouched("grads", point, native, params)
-    after = native.number(program.loss(params))
-    if after != first:
-        far = _require_repeatable("loss", program.loss, native, params, after)
-        if not abs(after - first) <= 10 * far:
-            raise BadInput(
-                "state: grads must not change what loss returns from then on, but it was "
-                f"{first!r} and is {after!r} (running statistics?)"
-            )
+        far = _require_stateless(program, params, first)
+    kept = {name: np.array(g) for name, g in _gradients(given, point).items()}
+    wander = {}
+    if callable(grads) and program.both is None:
+        wander = _require_repeatable_gradients(native, kept, grads(params))
+    eps = max(native.eps, *map(eps_of, given.values()))
+    wide = {name: g.astype(np.float64, copy=False) for name, g in kept.items()}
+    return Sound(first, wide, eps, far, wander)
+
+
+def _require_reference(program: Program, point: Mapping[str, Array]) -> None:
+    native, reference = program.native, program.reference
+    assert reference is not None
+    wide = native.build(point, wide=True)
+    first = _number("reference", reference, native, wide)
+    _require_repeatable("reference", reference, native, wide, first)
+    _require_untouched("reference", point, native, wide)
+    dtype = np.asarray(as_array(reference(wide))).dtype
+    if dtype != np.float64:
+        raise BadInput(f"reference must compute in float64, but returned {dtype}")
+    if not callable(program.grads):
+        raise BadInput("grads must be a function of params where reference is given")
+
+
+def _require_stateless(program: Program, params: Mapping[str, Any], first: float) -> float:
+    """How far the loss differs from call to call; the gradients were taken in between."""
+    after = program.native.number(program.loss(params))
+    if after == first:
+        return 0.0
+    far = _require_repeatable("loss", program.loss, program.native, params, after)
+    if not abs(after - first) <= 10 * far:
+        raise BadInput(
+            "state: grads must not change what loss returns from then on, but it was "
+            f"{first!r} and is {after!r} (running statistics?)"
+        )
+    return far
+
+
+def _gradients(given: Any, point: Mapping[str, Array]) -> dict[str, Array]:
+    """The gradients as arrays, in the names and shapes of the parameters."""
     if not isinstance(given, Mapping) or set(given) != set(point):
         names = sorted(given) if isinstance(given, Mapping) else type(given).__name__
         raise BadInput(f"grads must have the names of params, {sorted(point)}, got {names}")
@@ -53,23 +78,23 @@ def require_sound(program: Program) -> Sound:
     for one, other in combinations(arrays, 2):
         if np.shares_memory(arrays[one], arrays[other]):
             raise BadInput(f"grads: {one} and {other} must not share memory: copy one of them")
-    wander, kept = {}, {name: np.array(g) for name, g in arrays.items()}
-    if callable(grads) and program.both is None:
-        again = {name: np.asarray(as_array(g)) for name, g in grads(params).items()}
-        for name in kept:
-            gap = float(abs(kept[name] - again[name]).max())
-            if gap <= math.sqrt(native.eps) * float(abs(kept[name]).max()):
-                wander[name] = gap
-            else:
-                twice = np.allclose(again[name], 2 * kept[name])
-                why = "it accumulates: clear it before each call" if twice else "fix its randomness"
-                raise BadInput(
-                    f"grads: {name} must be the same in a second call, and is not: {why}"
-                )
+    return arrays
 
-    eps = max(native.eps, *map(eps_of, given.values()))
-    wide = {name: g.astype(np.float64, copy=False) for name, g in kept.items()}
-    return Sound(first, wide, eps, far, wander)
+
+def _require_repeatable_gradients(
+    native: Native, kept: Mapping[str, Array], given: Mapping[str, Any]
+) -> dict[str, float]:
+    """How far each gradient differs from call to call."""
+    wander = {}
+    for name, before in kept.items():
+        again = np.asarray(as_array(given[name]))
+        gap = float(abs(before - again).max())
+        if not gap <= math.sqrt(native.eps) * float(abs(before).max()):
+            twice = np.allclose(again, 2 * before)
+            why = "it accumulates: clear it before each call" if twice else "fix its randomness"
+            raise BadInput(f"grads: {name} must be the same in a second call, and is not: {why}")
+        wander[name] = gap
+    return wander
 
 
 def _array(name: str, gradient: Any) -> Array:

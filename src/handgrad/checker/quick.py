@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from handgrad.checker.arrays import Array, drawn
-from handgrad.checker.differences import RATIO, SAFETY
+from handgrad.checker.levels import SAFETY
+from handgrad.checker.polynomials import RATIO
 from handgrad.checker.rounding import Results
 from handgrad.checker.slopes import Slopes
 
@@ -81,7 +82,7 @@ def _agrees(
     spacing = slopes.eps * (abs(slopes.value) + 2 * abs(even) * largest)
     noise = max(slopes.noise, spacing, rounding) * SAFETY * growth / h
     tolerance = noise + curved + slack
-    agrees = abs(slope - expected) <= tolerance + allowed and tolerance <= SHARP + slack
+    agrees = abs(slope - expected) <= tolerance + allowed and tolerance <= SHARP
     return tolerance if agrees and bend <= 0.1 * abs(even) + noise else None
 
 

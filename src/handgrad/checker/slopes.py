@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from handgrad.checker.arrays import Array, Point, drawn, size_of
-from handgrad.checker.differences import SAFETY, Difference, difference
+from handgrad.checker.differences import Difference, difference
+from handgrad.checker.levels import SAFETY, Side
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Slope:
     step: float
     certified: bool
     noise: float = 0.0
-    sides: tuple[tuple[float, float], tuple[float, float]] | None = None
+    sides: tuple[Side, Side] | None = None
     tread: float = 0.0
 
     def allows(self, value: float, more: float = 0.0) -> bool:

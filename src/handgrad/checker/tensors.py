@@ -14,6 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from handgrad.checker.constants import Constants
+from handgrad.checker.numbers import (
+    as_real,
+    covector,
+    has_gradient,
+    is_plain,
+    numbers,
+    rebuilt,
+    widest,
+)
 from handgrad.errors import BadInput
 
 Tensors = dict[str, Tensor]
@@ -44,14 +53,12 @@ class TorchProgram:
         self.inputs = {
             name: t
             for name, t in given.items()
-            if _has_gradient(t) and (t.requires_grad or not asking)
+            if has_gradient(t) and (t.requires_grad or not asking)
         }
-        self.passed_over = [
-            n for n, t in given.items() if _has_gradient(t) and n not in self.inputs
-        ]
+        self.passed_over = [n for n, t in given.items() if has_gradient(t) and n not in self.inputs]
         self.own = {n: p for n, p in self._parameters() if p.requires_grad and p.numel()}
         self.before = [(p, p.detach().clone()) for p in self.own.values()] if self.lent else []
-        self.buffers = [(b, b.detach().clone()) for b in self._buffers()]
+        self.fixed = {name: t.detach().clone() for name, t in self._fixed().items()}
         self.params = {
             n: numbers(t.detach()).clone() for n, t in {**self.own, **self.inputs}.items()
         }
@@ -62,27 +69,33 @@ class TorchProgram:
 
     def _parameters(self) -> list[tuple[str, nn.Parameter]]:
         named = self.module.named_parameters() if isinstance(self.module, nn.Module) else []
-        return [(n, p) for n, p in named if _has_gradient(p)]
+        return [(n, p) for n, p in named if has_gradient(p)]
 
-    def _buffers(self) -> list[Tensor]:
+    def _fixed(self) -> dict[str, Tensor]:
         """What is not checked, and may be changed by a run: statistics, a teacher's weights."""
         if not isinstance(self.module, nn.Module):
-            return []
-        fixed = [p for p in self.module.parameters() if not p.requires_grad]
-        return [*self.module.buffers(), *fixed]
+            return {}
+        weights = {n: p for n, p in self.module.named_parameters() if not p.requires_grad}
+        return {**dict(self.module.named_buffers()), **weights}
+
+    def _reset(self) -> None:
+        """As it was before any run; a run may have put another tensor in a buffer's place."""
+        if self.fixed:
+            now = self._fixed()
+            for name, before in self.fixed.items():
+                now[name].copy_(before)
 
     def outputs(self, p: Tensors, constants: Constants | None = None) -> list[Tensor]:
         """What the program returns, every float or complex tensor in it; its parameters are p's."""
         with torch.no_grad():
             for name, parameter in self.own.items():
                 parameter.copy_(rebuilt(parameter, p[name]))
-            for buffer, before in self.buffers:  # running statistics
-                buffer.copy_(before)
+            self._reset()
 
         def argument(name: str, t: Tensor) -> Tensor:
             if name in self.inputs and name in p:
                 return rebuilt(t, p[name]).clone()  # the program may change it in place
-            return t.to(_wide(t.dtype)) if self.wide else t
+            return t.to(widest(t.dtype)) if self.wide else t
 
         if self.plain:
             made = self._run([argument(n, t) for n, t in self.plain], {}, constants)
@@ -90,7 +103,7 @@ class TorchProgram:
             arguments = _mapped(self.arguments, argument, "input ")
             keywords = _mapped(self.keywords, argument, "input ")
             made = self._run(arguments, keywords, constants)
-        return [made] if _is_plain(made) else list(_tensors_in(made))
+        return [made] if is_plain(made) else list(_tensors_in(made))
 
     def _run(
         self, arguments: Sequence[Any], keywords: Mapping[str, Any], constants: Constants | None
@@ -113,8 +126,10 @@ class TorchProgram:
     def give_back(self) -> None:
         """Put the caller's numbers back, where the module could not be copied."""
         with torch.no_grad():
-            for t, before in (*self.before, *(self.buffers if self.lent else ())):
+            for t, before in self.before:
                 t.copy_(before)
+            if self.lent:
+                self._reset()
 
     def prepare(self, rng: np.random.Generator, seed: int) -> list[str]:
         """Draw the covectors, fix what is random, and see what is constant; notes on both."""
@@ -127,7 +142,7 @@ class TorchProgram:
                 draws = not all(map(torch.equal, first, self.outputs(self.params, None)))
         if not first:
             raise BadInput("module must return a float tensor, or several")
-        self.covectors = [_covector(o, rng) for o in first]
+        self.covectors = [covector(o, rng) for o in first]
         self.constant = bool(constants.kept)
         notes = []
         if constants.places:
@@ -164,8 +179,8 @@ class TorchProgram:
             moved = p[name].detach().clone()
             moved.view(-1)[entry] += s
             made = self.outputs({**p, name: moved})
-            ends.append(np.concatenate([_real(o.detach()).reshape(-1).numpy() for o in made]))
-        upstream = [_real(c).reshape(-1).numpy() for c in self.covectors]
+            ends.append(np.concatenate([as_real(o.detach()).reshape(-1).numpy() for o in made]))
+        upstream = [as_real(c).reshape(-1).numpy() for c in self.covectors]
         return (ends[0] - ends[1]) / (2 * step), np.concatenate(upstream)
 
     def grads(self, p: Tensors) -> Tensors:
@@ -234,58 +249,6 @@ class TorchProgram:
         return seen
 
 
-def _covector(o: Tensor, rng: np.random.Generator) -> Tensor:
-    """Random weights for an output: with ones, a softmax's error would not be seen."""
-    drawn = rng.standard_normal((*o.shape, 2) if o.is_complex() else tuple(o.shape))
-    c = torch.as_tensor(drawn, device=o.device)
-    return (torch.view_as_complex(c) if o.is_complex() else c).to(o.dtype)
-
-
-def numbers(t: Tensor) -> Tensor:
-    """The real numbers in a tensor that can be moved, see the top of the file."""
-    real = _real(t)
-    finite = real.isfinite()
-    return real if finite.all() else real[finite]
-
-
-def rebuilt(t: Tensor, p: Tensor) -> Tensor:
-    """A tensor like t with the numbers of p in it: the inverse of `numbers`, and recorded."""
-    if p.shape == t.shape and _is_plain(t):
-        return p
-    real = _real(t.detach())
-    real = p if p.shape == real.shape else real.to(p.dtype).masked_scatter(real.isfinite(), p)
-    values = torch.view_as_complex(real) if t.is_complex() else real
-    if t.layout == torch.sparse_coo:
-        where = t.detach().coalesce().indices()
-        return torch.sparse_coo_tensor(where, values, t.shape, is_coalesced=True)
-    if t.layout == torch.sparse_csr:
-        return torch.sparse_csr_tensor(t.crow_indices(), t.col_indices(), values, t.shape)
-    return values
-
-
-def _real(t: Tensor) -> Tensor:
-    if t.layout == torch.sparse_coo:
-        t = t.coalesce().values()
-    elif t.layout != torch.strided:
-        t = t.values()
-    return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
-
-
-def _is_plain(t: Any) -> bool:
-    """Whether it is a dense tensor of real numbers."""
-    return isinstance(t, Tensor) and t.is_floating_point() and t.layout == torch.strided
-
-
-def _has_gradient(t: Tensor) -> bool:
-    return t.is_floating_point() or t.is_complex()
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    if dtype.is_complex:
-        return torch.complex128
-    return torch.float64 if dtype.is_floating_point else dtype
-
-
 def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
     """A copy of a module, and whether it is the caller's own; a function as it is."""
     if not isinstance(module, nn.Module):
@@ -297,7 +260,7 @@ def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
             said = " ".join(str(error).split())
             raise BadInput(f"module must be one that can be copied, but: {said}") from None
         return module, True
-    return (made._apply(lambda t: t.to(_wide(t.dtype))) if wide else made), False
+    return (made._apply(lambda t: t.to(widest(t.dtype))) if wide else made), False
 
 
 def _mapped(value: Any, change: Callable[[str, Tensor], Tensor], name: str) -> Any:
@@ -330,5 +293,5 @@ def _tensors_within(*values: Any) -> Iterator[tuple[str, Tensor]]:
 def _tensors_in(made: Any) -> Iterator[Tensor]:
     """The float and complex tensors in what a program returned."""
     for _, t in _tensors_within((made,)):
-        if _has_gradient(t):
+        if has_gradient(t):
             yield t if t.layout == torch.strided else t.to_dense()

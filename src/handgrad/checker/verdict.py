@@ -9,7 +9,8 @@ import numpy as np
 
 from handgrad.checker.arrays import NARROW, Point
 from handgrad.checker.causes import Shares, agreed, cause
-from handgrad.checker.kinks import Judgement, judge
+from handgrad.checker.judgement import Judgement
+from handgrad.checker.kinks import judge
 from handgrad.checker.locate import locate
 from handgrad.checker.look import Look, bound
 from handgrad.checker.program import Program
