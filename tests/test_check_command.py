@@ -98,3 +98,11 @@ def test_an_exception_in_the_users_file_is_shown_as_theirs(
     assert done.stderr.splitlines()[-1] == (
         "handgrad: this exception comes from user.py, not from handgrad"
     )
+
+
+def test_a_known_error_can_be_allowed(tmp_path: Path) -> None:
+    target = EXAMPLES / "numpy_backward.py:wrong"
+    assert handgrad("check", target, "--rtol", "0.99", cwd=tmp_path).returncode == 0
+    done = handgrad("check", target, "--resolve", "0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "resolve must lie above 0, got 0" in done.stderr

@@ -228,6 +228,8 @@ def test_a_point_that_is_not_counted_is_named() -> None:
     note = report["input 0"].note
     assert note is not None
     assert note.startswith("the given point is not counted: the loss has a kink at [0, 0]")
+    assert report.points == 2
+    assert str(report).startswith("gradient check: pass at 2 points (")
 
 
 def test_a_gradient_that_is_wrong_at_the_given_point_only_says_so() -> None:

@@ -230,6 +230,12 @@ def check(
         ),
     ],
     points: Annotated[int, typer.Option(help="Points to check at.", min=1)] = 3,
+    rtol: Annotated[
+        float, typer.Option(help="An error of the gradient, over its norm, that is allowed.")
+    ] = 0.0,
+    resolve: Annotated[
+        float, typer.Option(help="Inconclusive unless such an error would be caught.")
+    ] = 0.01,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -252,7 +258,7 @@ def check(
     from handgrad.checker.user_file import UserError, check_file
 
     try:
-        found = check_file(target, points=points, seed=seed)
+        found = check_file(target, points=points, rtol=rtol, resolve=resolve, seed=seed)
     except UserError as error:
         print(
             f"{error}handgrad: this exception comes from {target}, not from handgrad",

@@ -117,7 +117,9 @@ def check(program: Program, options: Options) -> Report:
     notes += [*sound.notes, *about(places, program.native.eps)]
     evaluations = sum(place.slopes.evaluations for place in places)
     forward = None if program.reference is None else _forward(places)
-    return Report(found, evaluations, len(places), options.delta, seed, tuple(notes), forward)
+    counted = min(sum(place.counts(name) for place in places) for name in found)
+    points = counted if all(p.verdict == PASS for p in found.values()) else len(places)
+    return Report(found, evaluations, points, options.delta, seed, tuple(notes), forward)
 
 
 def _survey(

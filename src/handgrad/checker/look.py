@@ -14,6 +14,9 @@ SURE, CONFIRMED = 3, 6
 """So many directions must contradict, of the most that are taken then, for a gradient to be wrong:
 a bound may fail, and a kink mislead, once."""
 
+UNEVEN = 1e-4
+"""Of the largest entry: what lies below is not made visible."""
+
 PAIRS = 8
 """Of directions whose slopes must add up, before a gradient is wrong at the given point only."""
 
@@ -33,6 +36,7 @@ class Look:
     rtol: float = 0.0
     only: Array | None = None
     finer: Callable[[], Results] | None = None
+    level: bool = False
     directions: list[Array] = field(default_factory=list)
     slopes: list[Slope] = field(default_factory=list)
 
@@ -65,6 +69,10 @@ class Look:
             direction = np.full(direction.shape, self.rng.uniform(0.7, 1.4))
         if self.only is not None:
             direction = np.where(self.only, direction, 0.0)
+        if self.level:
+            size = abs(self.gradient)
+            direction /= size + UNEVEN * float(size.max())
+            direction *= math.sqrt(direction.size) / float(np.linalg.norm(direction))
         self.directions.append(direction)
         self.slopes.append(self.method(direction, self.along(direction)))
 
@@ -74,8 +82,12 @@ class Look:
 
     def allowed(self, direction: Array) -> float:
         """What `rtol` allows along a direction: more than three times ‖e‖ is rare."""
+        if not self.rtol:
+            return 0.0
         length = 3.0 if direction.size > 1 else float(abs(direction).max())
-        return self.rtol * self.norm * length
+        slopes = [slope.value for slope in self.slopes]  # their mean square is the right norm's
+        right = float(np.linalg.norm(slopes)) / math.sqrt(len(slopes) or 1)
+        return self.rtol * max(self.norm, right) * length
 
     def tolerance(self, direction: Array, slope: Slope) -> float:
         """By how much the two may differ."""
@@ -85,6 +97,12 @@ class Look:
     def differs(self, direction: Array, slope: Slope) -> bool:
         """Whether the slope says that the gradient is wrong."""
         return abs(slope.value - self.along(direction)) > self.tolerance(direction, slope)
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether most entries of the gradient are tiny beside its largest."""
+        size = abs(self.gradient)
+        return float(np.median(size)) < 0.01 * float(size.max(initial=0.0))
 
     @property
     def has_kink(self) -> bool:

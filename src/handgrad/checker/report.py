@@ -97,7 +97,7 @@ class ForwardReport:
 class Report:
     """The whole check. `report[name]` is a parameter's own; `notes` say what it cannot see.
 
-    evaluations: calls of the loss; points: at how many the gradient was checked; seed: of the
+    evaluations: calls of the loss; points: at how many every gradient was seen; seed: of the
     random directions, drawn afresh for every check; forward: the loss beside the reference's, where
     one was given; calls: sentences on what depends on how the backward pass is called.
     """
@@ -135,7 +135,7 @@ class Report:
     def __str__(self) -> str:
         points = "1 point" if self.points == 1 else f"{self.points} points"
         head = (
-            f"gradient check: {self.verdict} ({points}, {self.evaluations} evaluations of the "
+            f"gradient check: {self.verdict} at {points} ({self.evaluations} evaluations of the "
             f"loss, seed {self.seed}; a bound holds with probability {1 - self.delta:g})"
         )
         notes = [f"note: {note}" for note in self.notes]

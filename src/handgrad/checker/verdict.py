@@ -109,6 +109,11 @@ class Place:
         self.looks[name] = look
         if look.has_kink:
             self.kinks[name] = judge(look)
+        elif not look.wrong and look.is_uneven and self.results.around:
+            level = Look(method, self.results, rng, options.rtol, level=True)
+            level.take(2)
+            if level.fails and not level.has_kink:
+                self.looks[name] = level
 
     def _with_noise(self, rng: np.random.Generator) -> Results:
         """The results with how far they are from smooth, measured once."""
