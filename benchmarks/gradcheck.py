@@ -111,6 +111,49 @@ def rnn(rng: np.random.Generator) -> Network:
     return p, loss, None
 
 
+def narrow_softmax(rng: np.random.Generator) -> Network:
+    """Attention whose softmax is computed in float32."""
+    w, x = torch.tensor(rng.standard_normal((6, 8))), torch.tensor(rng.standard_normal((6, 8)))
+    p = {name: normal(rng, 8, 8, fan_in=8) for name in ("q", "k")}
+
+    def loss(p: Params) -> Tensor:
+        scores = ((x @ p["q"]) @ (x @ p["k"]).T / math.sqrt(8)).float()
+        return (w * (torch.softmax(scores, dim=1).double() @ x)).sum()
+
+    return p, loss, None
+
+
+def cast_loss(rng: np.random.Generator) -> Network:
+    """A loss that is cast to float32 at its end."""
+    p, loss, _ = rnn(rng)
+    return p, lambda p: loss(p).float().double(), None
+
+
+def through_complex(rng: np.random.Generator) -> Network:
+    """A spectrum: real and imaginary parts of one parameter."""
+    w = torch.tensor(rng.standard_normal(5))
+    p = {"re": normal(rng, 8), "im": normal(rng, 8)}
+
+    def loss(p: Params) -> Tensor:
+        z = torch.fft.fft(torch.complex(p["re"], p["im"]))[:5]
+        return (w * (z.abs().square() + 1).log()).sum()
+
+    return p, loss, None
+
+
+def tied(rng: np.random.Generator) -> Network:
+    """A maximum over equal numbers, and ReLUs at 0: the given point is a kink."""
+    x = torch.tensor(rng.standard_normal(9))
+    x[[1, 4, 5]], x[[0, 7]] = 3.0, 0.0
+    c = torch.tensor(rng.standard_normal(3))
+
+    def loss(p: Params) -> Tensor:
+        x = p["x"]
+        return c[0] * x.amax() + c[1] * torch.relu(x).sum() + c[2] * (x**2).mean()
+
+    return {"x": x.requires_grad_()}, loss, None
+
+
 NETWORKS: dict[str, Callable[[np.random.Generator], Network]] = {
     "two layers, small": lambda rng: two_layers(rng, 2, 4),
     "two layers, zero-padded": lambda rng: two_layers(rng, 2, 4, zero=True),
@@ -119,7 +162,13 @@ NETWORKS: dict[str, Callable[[np.random.Generator], Network]] = {
     "layer norm": layer_norm,
     "attention": attention,
     "RNN": rnn,
+    "float32 softmax inside": narrow_softmax,
+    "loss cast to float32": cast_loss,
+    "complex spectrum": through_complex,
+    "max of a tie, ReLU at 0": tied,
 }
+COARSE = {"float32 softmax inside", "loss cast to float32"}
+"""They have no float64 reference, and a mistake of 1e-4 is below what can be told."""
 
 
 def autograd(loss: Loss) -> Callable[[Params], dict[str, Tensor]]:
@@ -147,7 +196,7 @@ def in_float32(loss: Loss) -> Loss:
     return low
 
 
-WAYS = ("with activations", "black box", "float32 with a reference")
+WAYS = ("with activations", "black box", "float32 with a reference", "float32 alone")
 
 
 def right_draw(task: tuple[str, str, int]) -> str:
@@ -160,6 +209,8 @@ def right_draw(task: tuple[str, str, int]) -> str:
         return gradcheck(loss, params, autograd(loss)).verdict
     low = in_float32(loss)
     params = {n: p.detach().float().requires_grad_() for n, p in params.items()}
+    if way == WAYS[3]:
+        return gradcheck(low, params, autograd(low)).verdict
     report = gradcheck(low, params, autograd(low), reference=loss, activations=activations)
     return report.verdict
 
@@ -171,6 +222,8 @@ def right(draws: int) -> Table:
     for name, make in NETWORKS.items():
         smooth = make(np.random.default_rng(0))[2] is None
         for way in WAYS[smooth:]:
+            if name in COARSE and way != WAYS[1]:
+                continue
             tasks = [(name, way, draw) for draw in range(draws)]
             found = Counter(spread(right_draw, tasks, f"{name}, {way}"))
             every += found
@@ -324,7 +377,8 @@ def wrong_elsewhere(draws: int) -> Table:
     titles = ("mistake", "tried", "pass", "fail", "inconclusive")
     table = Table(*titles, title="Wrong, any network, no structure given")
     for mistake in MISTAKES:
-        tasks = [(mistake, name, draw) for name in NETWORKS for draw in range(draws)]
+        names = NETWORKS.keys() - COARSE
+        tasks = [(mistake, name, draw) for name in sorted(names) for draw in range(draws)]
         found = Counter(spread(spoilt_draw, tasks, mistake))
         del found["equivalent"]
         table.add_row(mistake, *counted(found))

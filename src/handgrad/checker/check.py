@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from handgrad.checker.arrays import Array, Native, drawn
+from handgrad.checker.places import Options, Place
 from handgrad.checker.preflight import require_sound
 from handgrad.checker.program import Program
 from handgrad.checker.report import FAIL, PASS, ForwardReport, ParameterReport, Report
 from handgrad.checker.rounding import Results
 from handgrad.checker.stack import Stack
 from handgrad.checker.trees import flattened, gradients_like, like
-from handgrad.checker.verdict import Options, Place, about, fresh_seed, judged
+from handgrad.checker.verdict import about, fresh_seed, judged
 from handgrad.errors import BadInput
 
 

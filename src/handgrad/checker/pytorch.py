@@ -9,10 +9,11 @@ import numpy as np
 
 from handgrad.checker.arrays import Native, as_array, drawn, size_of
 from handgrad.checker.check import check
+from handgrad.checker.places import Options
 from handgrad.checker.program import Program
 from handgrad.checker.report import INCONCLUSIVE, PASS, Report
 from handgrad.checker.rounding import SAFETY
-from handgrad.checker.verdict import Options, fresh_seed
+from handgrad.checker.verdict import fresh_seed
 from handgrad.errors import BadInput
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ SHARE = 1e-3
 def cleared(
     slopes: Slopes,
     results: Results,
+    norms: Mapping[str, float],
+    sizes: Mapping[str, float],
     rng: np.random.Generator,
     directions: int,
     rtol: float,
@@ -31,12 +33,13 @@ def cleared(
 ) -> dict[str, list[float]]:
     """The tolerances, over the gradient's norm, within which each parameter agrees.
 
+    norms: of the gradients; sizes: of the parameters' entries; rough: one step is enough.
+
     Every parameter moves at once, by 1 / ‖g‖, so that an error of 1 % is as large in each. None is
     cleared unless all are. A bend at the point, a slope that still changes, values that are coarse:
     all of that is for differences within one parameter.
     """
-    norms = {n: float(np.linalg.norm(g)) for n, g in results.gradients.items()}
-    changes = {n: norm * slopes.size(n) for n, norm in norms.items()}
+    changes = {n: norm * sizes[n] for n, norm in norms.items()}
     least = SHARE * max(changes.values())
     names = [n for n, change in changes.items() if change >= least > 0]
     if not names:

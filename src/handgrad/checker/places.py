@@ -1,0 +1,154 @@
+"""What is seen of each parameter at one point."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from handgrad.checker.arrays import NARROW, Point
+from handgrad.checker.causes import Shares
+from handgrad.checker.judgement import Judgement
+from handgrad.checker.kinks import judge
+from handgrad.checker.look import Look
+from handgrad.checker.program import Program
+from handgrad.checker.quick import cleared
+from handgrad.checker.rounding import Results
+from handgrad.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Options:
+    """Those of `gradcheck`. Raises `BadInput` where one makes no sense."""
+
+    points: int = 3
+    directions: int | None = None
+    rtol: float = 0.0
+    resolve: float = 0.01
+    delta: float = 0.01
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("points", 1), ("directions", 1), ("seed", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= least):
+                raise BadInput(f"{name} must be a whole number of at least {least}, got {value}")
+        for name, low, high in (("delta", 0, 1), ("resolve", 0, math.inf), ("rtol", -1e-300, 1)):
+            value = getattr(self, name)
+            if not (isinstance(value, float | int | np.number) and low < value < high):
+                between = f"between {max(low, 0)} and {high}" if high < math.inf else "above 0"
+                raise BadInput(f"{name} must lie {between}, got {value}")
+
+    def of(self, eps: float) -> "Options":
+        """What a program with this spacing can be held to."""
+        directions = 8 if self.directions is None and eps > NARROW else self.directions
+        return replace(self, directions=directions, resolve=max(self.resolve, 64 * eps))
+
+
+class Place:
+    """One point: the loss around it, the gradients there, and what was seen of each parameter.
+
+    number: 0 is the given point.
+    """
+
+    def __init__(self, number: int, program: Program, point: Point, results: Results) -> None:
+        self.number, self.results = number, results
+        self.slopes = program.slopes(point, results)
+        self._program, self._given = program, point
+        self._finer: Results | None = None
+        self.value = self.slopes.value
+        self.norms = {n: float(np.linalg.norm(g)) for n, g in results.gradients.items()}
+        self.numbers = {n: g.size for n, g in results.gradients.items()}
+        self.sizes = {n: self.slopes.size(n) for n in results.gradients}
+        self.quick: dict[str, list[float]] = {}
+        self.looks: dict[str, Look] = {}
+        self.kinks: dict[str, Judgement] = {}
+
+    def look(self, rng: np.random.Generator, options: Options) -> None:
+        """All parameters at once, where no kink has to be certified, and each that is suspect."""
+        if self.slopes.activations is None:
+            self.quick = cleared(
+                self.slopes,
+                self.results,
+                self.norms,
+                self.sizes,
+                rng,
+                options.directions or 1,
+                options.rtol,
+                rough=self.number > 0,
+            )
+        for name in self.norms:
+            if name not in self.quick:
+                self._look_at(name, rng, options)
+        treads = [s.tread for look in self.looks.values() for s in look.slopes if s.tread]
+        if treads:  # the loss is a staircase along every direction, whether it showed or not
+            self.slopes.noise = max(self.slopes.noise, float(np.median(treads)))
+            for name in [name for name, look in self.looks.items() if look.wrong]:
+                self._look_at(name, rng, options)
+
+    def release(self) -> None:
+        """Let go of all arrays, where nothing was suspect: they may be large."""
+        if not self.looks:
+            self.results = replace(self.results, gradients={}, around=[])
+            self._given = {}
+            self.slopes.release()
+
+    def _look_at(self, name: str, rng: np.random.Generator, options: Options) -> None:
+        method = self.slopes.method(name, rng)
+        look = Look(method, self.results, rng, options.rtol, finer=lambda: self._with_noise(rng))
+        look.take(options.directions or 2)
+        self.looks[name] = look
+        if look.has_kink:
+            self.kinks[name] = judge(look)
+        elif not look.wrong and look.is_uneven and self.results.around:
+            level = Look(method, self.results, rng, options.rtol, level=True)
+            level.take(2)
+            if level.fails and not level.has_kink:
+                self.looks[name] = level
+
+    def _with_noise(self, rng: np.random.Generator) -> Results:
+        """The results with how far they are from smooth, measured once."""
+        if self._finer is None:
+            self._finer = self._program.with_noise(self.results, self._given, rng)
+        return self._finer
+
+    def seen(self, name: str) -> "Look | None":
+        """The look that counts: at a kinked point, that at the entries without a kink."""
+        judgement = self.kinks.get(name)
+        return self.looks.get(name) if judgement is None else judgement.smooth
+
+    def fails(self, name: str) -> bool:
+        """Whether the gradient is wrong here."""
+        judgement, look = self.kinks.get(name), self.seen(name)
+        kinked = judgement is not None and judgement.wrong is not None
+        return kinked or (look is not None and look.fails)
+
+    def counts(self, name: str) -> bool:
+        """Whether the gradient was seen to be right here."""
+        if name in self.quick:
+            return True
+        judgement, look = self.kinks.get(name), self.seen(name)
+        right = look is None or not look.wrong
+        return right and (judgement is None or judgement.counts)
+
+    def shares(self, name: str) -> Shares | None:
+        """Of each output in the gradient of an entry, where the program tells."""
+        shares, built = self._program.shares, self._program.native.build(self._given)
+        return None if shares is None else partial(shares, built, name)
+
+    def has_no_gradient(self, name: str) -> bool:
+        """Whether the slopes here are not those of any gradient; then the point is not counted."""
+        look = self.looks[name]
+        if name in self.kinks or self.number > 0 or look.is_linear():
+            return False
+        why = "its slopes along two directions and along their sum do not add up"
+        self.kinks[name] = Judgement((), None, None, why, counts=False)
+        return True
+
+    def tolerances(self, name: str) -> list[float]:
+        """Of each direction, in the units of the gradient."""
+        if name in self.quick:
+            return [self.norms[name] * tolerance for tolerance in self.quick[name]]
+        look = self.seen(name)
+        return [] if look is None else look.tolerances
