@@ -564,3 +564,44 @@ def test_newton_s_method_stopped_early_is_an_error_of_its_size() -> None:
     assert error is not None
     assert gradcheck(lambda p: float(root(p["w"], 2).sum()), w, grads, rtol=2 * error + 0.1)
     assert gradcheck(lambda p: float(root(p["w"], 9).sum()), w, grads)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_float32_relu_network_alone_is_never_called_wrong(seed: int) -> None:
+    """Kinks next to the point hide below its noise: only what is clearly wrong is called so."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((64, 32)).astype("f"), rng.standard_normal((64, 1)).astype("f")
+    p = {"W1": rng.standard_normal((96, 32)).astype("f") / 4, "b1": np.zeros(96, np.float32)}
+    p["W2"] = rng.standard_normal((1, 96)).astype("f") / 7
+
+    def loss(p: Params) -> Any:
+        h = np.maximum(x @ p["W1"].T + p["b1"], 0)
+        return np.float32(0.5) * ((h @ p["W2"].T - y) ** 2).mean()
+
+    def grads(p: Params, sign: int = 1) -> Params:
+        a = x @ p["W1"].T + p["b1"]
+        h = np.maximum(a, 0)
+        df = (h @ p["W2"].T - y) / np.float32(64)
+        da = df @ p["W2"] * (a > 0)
+        return {"W1": np.float32(sign) * da.T @ x, "b1": da.sum(0), "W2": df.T @ h}
+
+    assert gradcheck(loss, p, grads, seed=seed).verdict != "fail"
+    assert gradcheck(loss, p, lambda p: grads(p, -1), seed=seed)["W1"].verdict == "fail"
+
+
+def test_a_tiny_entry_beside_a_huge_one_is_seen_beside_a_reference() -> None:
+    w = torch.tensor([1e5, 1.0, -2.0, 0.5, 1.5])
+
+    def weighted(x: torch.Tensor) -> torch.Tensor:
+        return (w.to(x.dtype) * x.sin()).sum()
+
+    def lost(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return g * w * x.cos() * torch.tensor([1.0, 1, 1, 0, 1])
+
+    for seed in range(10):
+        torch.manual_seed(seed)
+        x = torch.randn(5)
+        right = custom(weighted, lambda x, g: g * w * x.cos())
+        assert gradcheck_module(right, x, reference=weighted, seed=seed)
+        report = gradcheck_module(custom(weighted, lost), x, reference=weighted, seed=seed)
+        assert report.verdict == "fail", str(report)
