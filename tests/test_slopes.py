@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_gradcheck import custom as of_saved
 from torch import nn
 from torch.nn import functional as F
 
@@ -421,17 +422,8 @@ def test_a_parameter_that_is_cut_off_altogether_does_not_pass() -> None:
 
 
 def custom(forward: Any, backward: Any) -> Any:
-    class Custom(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, *tensors: Any) -> Any:
-            ctx.save_for_backward(*tensors)
-            return forward(*tensors)
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            return backward(*ctx.saved_tensors, g)
-
-    return Custom.apply
+    """A function of tensors; its backward pass gets them, and the upstream gradient last."""
+    return of_saved(forward, lambda saved, g: backward(*saved, g))
 
 
 INDEX = torch.tensor([0, 2, 2, 1, 2])

@@ -10,6 +10,9 @@ from handgrad.errors import BadInput
 Array = np.ndarray
 Point = Mapping[str, Array]
 
+DOUBLE = 1e-9
+"""The spacing at 1 that float64 stays below, and no other dtype."""
+
 NARROW = 1e-6
 """The spacing at 1 that dtypes narrower than float32 exceed."""
 

@@ -100,9 +100,7 @@ class _Kinks:
 
     def _kinked(self, block: Array) -> Iterator[int]:
         """The entries along which the loss bends or has no slope, by halving."""
-        direction = np.zeros(self.shape)
-        direction.flat[block] = drawn(self.look.rng, block.shape)
-        side = self.side(direction)
+        side = self.side(self._on(block, drawn(self.look.rng, block.shape)))
         if not side.bend and math.isfinite(side.off):
             return
         if block.size == 1:
@@ -160,9 +158,8 @@ class _Kinks:
 
     def _apart(self, entry: int, group: list[int], alone: dict[int, Sides]) -> bool:
         """Whether the bends of the entry and the group just add up."""
-        weights = self.look.rng.uniform(0.5, 1.5, len(group)) * self.look.rng.choice(
-            [-1, 1], len(group)
-        )
+        rng, count = self.look.rng, len(group)
+        weights = rng.uniform(0.5, 1.5, count) * rng.choice([-1, 1], count)
         parts = dict(zip(group, weights, strict=True))
         bend = self._bend(parts, alone)
         return all(self._adds({**parts, entry: s}, alone, 1 + bend) for s in (1.0, -1.0))
@@ -175,17 +172,12 @@ class _Kinks:
         return abs(self.side(self._combined(parts, alone)).bend)
 
     def _combined(self, parts: dict[int, float], alone: dict[int, Sides]) -> Array:
-        direction = np.zeros(self.shape)
-        for entry, weight in parts.items():
-            direction.flat[entry] = weight / abs(alone[entry].bend)
-        return direction
+        return self._on(list(parts), [w / abs(alone[e].bend) for e, w in parts.items()])
 
     def _wrong_in(self, group: list[int], alone: dict[int, Sides]) -> tuple[Wrong, str] | None:
         """A direction of the group along which the gradient is none of the loss's."""
         first = group[0]
-        ones = np.zeros(self.shape)
-        ones.flat[group] = 1.0
-        flat = [ones, self._combined(dict.fromkeys(group, 1.0), alone)]
+        flat = [self._on(group, 1.0), self._combined(dict.fromkeys(group, 1.0), alone)]
         flat += [
             self._combined({first: 1.0, other: sign}, alone)
             for other in group[1:]
@@ -234,20 +226,13 @@ class _Kinks:
                 return True
         return False
 
-    def _random(self, group: list[int]) -> Array:
-        direction = np.zeros(self.shape)
-        direction.flat[group] = drawn(self.look.rng, (len(group),))
-        return direction
-
     def _probes(self, group: list[int]) -> Iterator[Array]:
         """The gradient itself, and random directions within the group."""
         for values in (self.look.gradient.flat[group], -np.sign(self.look.gradient.flat[group])):
             if np.any(values):
-                direction = np.zeros(self.shape)
-                direction.flat[group] = values
-                yield direction
+                yield self._on(group, values)
         for _ in range(4):
-            yield self._random(group)
+            yield self._on(group, drawn(self.look.rng, (len(group),)))
 
     def _outside(self, entry: int, value: float, side: Sides) -> tuple[Wrong, str]:
         low, high = sorted((side.left, side.right))
@@ -273,8 +258,12 @@ class _Kinks:
         return Wrong(f"entries {places}", self._place(entry), given, math.nan), why
 
     def _unit(self, entry: int) -> Array:
+        return self._on([entry], 1.0)
+
+    def _on(self, entries: Array | Sequence[int], values: Array | Sequence[float] | float) -> Array:
+        """The direction with these values at the entries and 0 elsewhere."""
         direction = np.zeros(self.shape)
-        direction.flat[entry] = 1.0
+        direction.flat[entries] = values
         return direction
 
     def _place(self, entry: int) -> tuple[int, ...]:

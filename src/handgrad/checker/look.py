@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from handgrad.checker.arrays import Array, drawn
+from handgrad.checker.arrays import DOUBLE, Array, drawn
 from handgrad.checker.rounding import Results
 from handgrad.checker.slopes import Method, Slope
 
@@ -14,8 +14,8 @@ SURE, CONFIRMED = 3, 6
 """So many directions must contradict, of the most that are taken then, for a gradient to be wrong:
 a bound may fail, and a kink mislead, once."""
 
-MARGIN, COARSE = 4.0, 1e-9
-"""How clearly a program must be wrong whose dtype's spacing is above that, without a reference."""
+MARGIN = 4.0
+"""How clearly a program must be wrong that is narrower than float64, without a reference."""
 
 UNEVEN = 1e-4
 """Of the largest entry: what lies below is not made visible."""
@@ -29,8 +29,11 @@ DENSITY = 4 / math.sqrt(6)
 
 @dataclass
 class Look:
-    """What was measured. rtol: an error of the gradient, over its norm, that is allowed;
-    only: the entries that are moved, all where left out.
+    """What was measured.
+
+    rtol: an error of the gradient, over its norm, that is allowed; only: the entries that are
+    moved, all where left out; finer: measures the gradient's noise; level: whether entries move the
+    more, the smaller their gradient is, so that a tiny one is as visible as a huge one.
     """
 
     method: Method
@@ -105,7 +108,7 @@ class Look:
     @property
     def margin(self) -> float:
         """Of a narrow program without a reference: kinks next to 0 hide below its noise."""
-        alone = self.results.eps > COARSE and not self.results.around
+        alone = self.results.eps > DOUBLE and not self.results.around
         return MARGIN if alone and not all(s.certified for s in self.slopes) else 1.0
 
     @property

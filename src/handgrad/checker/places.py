@@ -134,8 +134,10 @@ class Place:
 
     def shares(self, name: str) -> Shares | None:
         """Of each output in the gradient of an entry, where the program tells."""
-        shares, built = self._program.shares, self._program.native.build(self._given)
-        return None if shares is None else partial(shares, built, name)
+        shares = self._program.shares
+        if shares is None:
+            return None
+        return partial(shares, self._program.native.build(self._given), name)
 
     def has_no_gradient(self, name: str) -> bool:
         """Whether the slopes here are not those of any gradient; then the point is not counted."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.arrays import Array, Native, Point, drawn, eps_of, flat, size_of
+from handgrad.checker.arrays import DOUBLE, Array, Native, Point, drawn, eps_of, flat, size_of
 from handgrad.checker.noise import noise_of
 from handgrad.checker.rounding import Results, Sound
 from handgrad.checker.slopes import Slopes
@@ -113,7 +113,7 @@ class Program:
         found = [self.both_at(p) for p in around]
         losses, others = [r[0] for r in found], [r[1] for r in found]
         results = Results(eps, loss, gradients, losses, others, wander)
-        if self.reference is not None and self.native.eps < 1e-9:
+        if self.reference is not None and self.native.eps < DOUBLE:
             return self.with_noise(results, point, rng)  # it may compute in less than its dtype
         return results
 

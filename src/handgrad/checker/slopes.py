@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -119,29 +120,19 @@ class Method:
             central = (up - down) / (2 * step)
             if abs(central - expected) <= tolerance:
                 return Slope(central, tolerance, step, True)
-        found = difference(
-            phi,
-            step or largest,
-            at_0=slopes.value,
-            eps=slopes.eps,
-            noise=slopes.noise,
-            expected=expected,
-            hasty=hasty,
-        )
+        found = self._difference(phi, step or largest, expected=expected, hasty=hasty)
         return _slope(found, step is not None)
 
     def close(self, direction: Array) -> Slope:
         """The slope, or both, so close to the point that only its own kinks are met."""
-        slopes, step = self.slopes, 2.0**-6 * self._largest_step(direction)
-        found = difference(
-            self._along(direction),
-            step,
-            at_0=slopes.value,
-            eps=slopes.eps,
-            noise=slopes.noise,
-            most=9,
+        step = 2.0**-6 * self._largest_step(direction)
+        return _slope(self._difference(self._along(direction), step, most=9), False)
+
+    def _difference(self, phi: Callable[[float], float], step: float, **options: Any) -> Difference:
+        slopes = self.slopes
+        return difference(
+            phi, step, at_0=slopes.value, eps=slopes.eps, noise=slopes.noise, **options
         )
-        return _slope(found, False)
 
     def _along(self, direction: Array) -> Callable[[float], float]:
         return lambda t: self.slopes.loss(self.slopes.moved({self.name: direction}, t))
