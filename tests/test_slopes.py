@@ -558,27 +558,136 @@ def test_newton_s_method_stopped_early_is_an_error_of_its_size() -> None:
     assert gradcheck(lambda p: float(root(p["w"], 9).sum()), w, grads)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_float32_relu_network_alone_is_never_called_wrong(seed: int) -> None:
-    """Kinks next to the point hide below its noise: only what is clearly wrong is called so."""
+# float32 without a reference
+
+
+def taken_as_it_comes(a: Any) -> Any:
+    return a
+
+
+def cast(a: Any) -> Any:
+    return np.asarray(a, np.float32)
+
+
+def refused(a: Any) -> Any:
+    if a.dtype != np.float32:
+        raise TypeError("float32 alone is taken")
+    return a
+
+
+def float32_relu_network(
+    seed: int, width: int, taken: Callable[[Any], Any] = taken_as_it_comes
+) -> tuple[Any, Params, Any]:
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((64, 32)).astype("f"), rng.standard_normal((64, 1)).astype("f")
-    p = {"W1": rng.standard_normal((96, 32)).astype("f") / 4, "b1": np.zeros(96, np.float32)}
-    p["W2"] = rng.standard_normal((1, 96)).astype("f") / 7
+    p = {"W1": rng.standard_normal((width, 32)).astype("f") / 4, "b1": np.zeros(width, np.float32)}
+    p["W2"] = (rng.standard_normal((1, width)) / np.sqrt(width)).astype("f")
 
     def loss(p: Params) -> Any:
+        p = {name: taken(a) for name, a in p.items()}
         h = np.maximum(x @ p["W1"].T + p["b1"], 0)
         return np.float32(0.5) * ((h @ p["W2"].T - y) ** 2).mean()
 
-    def grads(p: Params, sign: int = 1) -> Params:
+    def grads(p: Params, factor: float = 1) -> Params:
         a = x @ p["W1"].T + p["b1"]
         h = np.maximum(a, 0)
         df = (h @ p["W2"].T - y) / np.float32(64)
         da = df @ p["W2"] * (a > 0)
-        return {"W1": np.float32(sign) * da.T @ x, "b1": da.sum(0), "W2": df.T @ h}
+        return {"W1": np.float32(factor) * da.T @ x, "b1": da.sum(0), "W2": df.T @ h}
 
+    return loss, p, grads
+
+
+@pytest.mark.parametrize("width", [1, 4, 96])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_float32_relu_network_is_held_to_itself_in_float64(seed: int, width: int) -> None:
+    loss, p, grads = float32_relu_network(seed, width)
+    report = gradcheck(loss, p, grads, seed=seed)
+    assert report, str(report)
+    assert "the reference is the loss itself in float64" in report.notes
+    wrong = gradcheck(loss, p, lambda p: grads(p, 1.01), seed=seed)
+    if float(abs(grads(p)["W1"]).max()):
+        assert wrong["W1"].verdict == "fail", str(wrong)
+        assert wrong["W2"].verdict == "pass", str(wrong)
+
+
+@pytest.mark.parametrize("taken", [cast, refused])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_float32_network_that_knows_no_float64_is_never_called_wrong(
+    seed: int, taken: Callable[[Any], Any]
+) -> None:
+    """Kinks next to the point hide below its noise: only what is clearly wrong is called so."""
+    loss, p, grads = float32_relu_network(seed, 96, taken)
     assert gradcheck(loss, p, grads, seed=seed).verdict != "fail"
     assert gradcheck(loss, p, lambda p: grads(p, -1), seed=seed)["W1"].verdict == "fail"
+
+
+def torch_float32(seed: int) -> tuple[torch.Tensor, Params]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(32, 5, generator=generator)
+    p = {"w": torch.randn(5, 7, generator=generator), "b": torch.randn(7, generator=generator)}
+    return x, {name: t.requires_grad_() for name, t in p.items()}
+
+
+def by_autograd(loss: Any) -> Any:
+    return lambda p: dict(zip(p, torch.autograd.grad(loss(p), list(p.values())), strict=True))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_float32_tensor_program_meets_its_own_tensors_in_float64(seed: int) -> None:
+    """Data, buffers, casts and dtypes that the program brings are float32."""
+    x, p = torch_float32(seed)
+
+    def loss(p: Params) -> torch.Tensor:
+        rows = torch.zeros(33, 7)
+        rows[1:] = torch.relu(x @ p["w"] + p["b"])
+        both = torch.cat([rows.float(), torch.ones(1, 7, dtype=torch.float32)])
+        return F.softmax(both, dim=1, dtype=torch.float32).square().sum()
+
+    report = gradcheck(loss, p, by_autograd(loss), seed=seed)
+    assert report, str(report)
+    assert "the reference is the loss itself in float64" in report.notes
+    halved = gradcheck(loss, p, lambda p: {n: g / 2 for n, g in by_autograd(loss)(p).items()})
+    assert halved.verdict == "fail"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_program_that_is_another_one_in_float64_is_not_held_to_it(seed: int) -> None:
+    x, p = torch_float32(seed)
+    kept = torch.zeros(32, 7)
+
+    def writes(p: Params) -> torch.Tensor:  # into a float32 tensor of its own
+        kept.detach_()
+        kept[:] = x @ p["w"]
+        return kept.sum()
+
+    def differs(p: Params) -> torch.Tensor:
+        return (x @ p["w"]).tanh().sum() * p["w"].element_size()
+
+    def only_float32(p: Params) -> torch.Tensor:
+        assert p["w"].dtype == torch.float32
+        return (x @ p["w"]).tanh().sum()
+
+    for loss in (writes, differs, only_float32):
+        w = {"w": p["w"]}
+        report = gradcheck(loss, w, by_autograd(loss), seed=seed)
+        assert report, (loss.__name__, str(report))
+        assert "the reference is the loss itself in float64" not in report.notes
+
+
+def test_a_loss_that_keeps_what_its_gradients_need_is_called_before_them() -> None:
+    class Layer:
+        def loss(self, p: Params) -> Any:
+            self.h = np.tanh(p["w"])
+            return self.h.sum()
+
+        def grads(self, p: Params) -> Params:
+            assert self.h.dtype == np.float32
+            return {"w": 1 - self.h**2}
+
+    layer = Layer()
+    w = np.linspace(-1, 2, 7, dtype=np.float32)
+    assert gradcheck(layer.loss, {"w": w}, layer.grads)
 
 
 def test_a_tiny_entry_beside_a_huge_one_is_seen_beside_a_reference() -> None:

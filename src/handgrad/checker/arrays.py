@@ -1,5 +1,6 @@
 """The caller's arrays and tensors as NumPy's arrays, and back."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ class Native:
 
     def rounded(self, point: Mapping[str, Array]) -> dict[str, Array]:
         """The nearest point that the caller's dtypes can hold."""
-        return self.to_arrays(self.build(point))
+        return dict(point) if self.eps < DOUBLE else self.to_arrays(self.build(point))
 
     @staticmethod
     def number(value: Any) -> float:
@@ -111,7 +112,10 @@ def eps_of(original: Any) -> float:
 
 def size_of(array: Array) -> float:
     """The typical size of an array's entries; 1 where all are zero."""
-    largest = float(abs(array).max(initial=0.0)) or 1.0  # its square may overflow
+    square = float(np.vdot(array, array))
+    if 1e-30 < square < math.inf:
+        return math.sqrt(square / array.size)
+    largest = float(abs(array).max(initial=0.0)) or 1.0  # the square is too small, or too large
     return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) or 1.0
 
 

@@ -18,11 +18,13 @@ def require_sound(program: Program) -> Sound:
     native, grads = program.native, program.grads
     point = native.arrays()
     params = native.build(point)
-    first = _number("loss", program.loss, native, params)
-    _require_untouched("loss", point, native, params)
-    if program.reference is not None:
-        _require_reference(program, point)
-    given = grads(params) if callable(grads) else grads
+    if program.both is not None:
+        loss, given = program.both(params)
+        first = _number("loss", lambda _: loss, native, params)
+    else:
+        first = _number("loss", program.loss, native, params)
+        _require_untouched("loss", point, native, params)
+        given = grads(params) if callable(grads) else grads
     far = 0.0
     if callable(grads):
         _require_untouched("grads", point, native, params)
@@ -32,6 +34,8 @@ def require_sound(program: Program) -> Sound:
     if callable(grads) and program.both is None:
         wander = _require_repeatable_gradients(native, kept, grads(params))
     eps = max(native.eps, *map(eps_of, given.values()))
+    if program.reference is not None:  # last: it may be the loss itself, which may keep its state
+        _require_reference(program, point)
     wide = {name: g.astype(np.float64, copy=False) for name, g in kept.items()}
     return Sound(first, wide, eps, far, wander)
 
