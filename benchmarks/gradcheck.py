@@ -34,18 +34,27 @@ Loss = Callable[[Params], Tensor]
 Network = tuple[Params, Loss, Callable[[Params], dict[str, Tensor]] | None]
 
 
-def normal(rng: np.random.Generator, *shape: int, fan_in: int = 1) -> Tensor:
-    return torch.tensor(rng.standard_normal(shape) * math.sqrt(2 / fan_in)).requires_grad_()
+class Draw:
+    """Data and parameters of one dtype."""
+
+    def __init__(self, *seed: int, dtype: torch.dtype = torch.float64) -> None:
+        self.rng, self.dtype = np.random.default_rng(seed), dtype
+
+    def data(self, *shape: int) -> Tensor:
+        return torch.tensor(self.rng.standard_normal(shape), dtype=self.dtype)
+
+    def parameter(self, *shape: int, fan_in: int = 1) -> Tensor:
+        return (self.data(*shape) * math.sqrt(2 / fan_in)).requires_grad_()
 
 
-def two_layers(rng: np.random.Generator, d: int, h: int, zero: bool = False) -> Network:
+def two_layers(draw: Draw, d: int, h: int, zero: bool = False) -> Network:
     """d inputs, h units, squared loss; with zero biases and a padded row where `zero`."""
-    x, y = torch.tensor(rng.standard_normal((64, d))), torch.tensor(rng.standard_normal((64, 1)))
-    p = {"W1": normal(rng, h, d, fan_in=d), "W2": normal(rng, 1, h, fan_in=h)}
-    p |= {"b1": normal(rng, h, fan_in=200), "b2": normal(rng, 1, fan_in=200)}
+    x, y = draw.data(64, d), draw.data(64, 1)
+    p = {"W1": draw.parameter(h, d, fan_in=d), "W2": draw.parameter(1, h, fan_in=h)}
+    p |= {"b1": draw.parameter(h, fan_in=200), "b2": draw.parameter(1, fan_in=200)}
     if zero:
         x[0] = 0
-        p |= {"b1": torch.zeros(h, dtype=torch.float64), "b2": torch.zeros(1, dtype=torch.float64)}
+        p |= {"b1": torch.zeros(h, dtype=draw.dtype), "b2": torch.zeros(1, dtype=draw.dtype)}
         p = {name: t.detach().requires_grad_() for name, t in p.items()}
 
     def activations(p: Params) -> dict[str, Tensor]:
@@ -58,15 +67,15 @@ def two_layers(rng: np.random.Generator, d: int, h: int, zero: bool = False) -> 
     return p, loss, activations
 
 
-def softmax_network(rng: np.random.Generator) -> Network:
+def softmax_network(draw: Draw) -> Network:
     """Four affine layers with ReLU between them, cross entropy over ten classes."""
     widths = (16, 32, 32, 32, 10)
-    x = torch.tensor(rng.standard_normal((64, 16)))
-    y = torch.tensor(rng.integers(0, 10, 64))
+    x = draw.data(64, 16)
+    y = torch.tensor(draw.rng.integers(0, 10, 64))
     p = {}
     for k, (n_in, n_out) in enumerate(pairwise(widths), 1):
-        p[f"W{k}"] = normal(rng, n_out, n_in, fan_in=n_in)
-        p[f"b{k}"] = normal(rng, n_out, fan_in=200)
+        p[f"W{k}"] = draw.parameter(n_out, n_in, fan_in=n_in)
+        p[f"b{k}"] = draw.parameter(n_out, fan_in=200)
 
     def layers(p: Params) -> list[Tensor]:
         h, made = x, []
@@ -81,15 +90,15 @@ def softmax_network(rng: np.random.Generator) -> Network:
     return p, lambda p: F.cross_entropy(layers(p)[-1], y), activations
 
 
-def layer_norm(rng: np.random.Generator) -> Network:
-    x, w = torch.tensor(rng.standard_normal((8, 12))), torch.tensor(rng.standard_normal((8, 12)))
-    p = {"x": x.requires_grad_(), "gain": normal(rng, 12), "bias": normal(rng, 12)}
+def layer_norm(draw: Draw) -> Network:
+    x, w = draw.data(8, 12), draw.data(8, 12)
+    p = {"x": x.requires_grad_(), "gain": draw.parameter(12), "bias": draw.parameter(12)}
     return p, lambda p: (w * F.layer_norm(p["x"], (12,), p["gain"], p["bias"])).sum(), None
 
 
-def attention(rng: np.random.Generator) -> Network:
-    w = torch.tensor(rng.standard_normal((6, 8)))
-    p = {name: normal(rng, 6, 8) for name in ("q", "k", "v")}
+def attention(draw: Draw) -> Network:
+    w = draw.data(6, 8)
+    p = {name: draw.parameter(6, 8) for name in ("q", "k", "v")}
 
     def loss(p: Params) -> Tensor:
         return (w * (torch.softmax(p["q"] @ p["k"].T / math.sqrt(8), dim=1) @ p["v"])).sum()
@@ -97,13 +106,13 @@ def attention(rng: np.random.Generator) -> Network:
     return p, loss, None
 
 
-def rnn(rng: np.random.Generator) -> Network:
-    x, y = torch.tensor(rng.standard_normal((7, 5, 3))), torch.tensor(rng.standard_normal((5, 1)))
-    p = {"U": normal(rng, 6, 3, fan_in=3), "W": normal(rng, 6, 6, fan_in=6)}
-    p |= {"b": normal(rng, 6, fan_in=50), "V": normal(rng, 1, 6, fan_in=6)}
+def rnn(draw: Draw) -> Network:
+    x, y = draw.data(7, 5, 3), draw.data(5, 1)
+    p = {"U": draw.parameter(6, 3, fan_in=3), "W": draw.parameter(6, 6, fan_in=6)}
+    p |= {"b": draw.parameter(6, fan_in=50), "V": draw.parameter(1, 6, fan_in=6)}
 
     def loss(p: Params) -> Tensor:
-        h = torch.zeros(5, 6, dtype=torch.float64)
+        h = torch.zeros(5, 6, dtype=draw.dtype)
         for step in x:
             h = torch.tanh(step @ p["U"].T + h @ p["W"].T + p["b"])
         return 0.5 * ((h @ p["V"].T - y) ** 2).mean()
@@ -111,10 +120,10 @@ def rnn(rng: np.random.Generator) -> Network:
     return p, loss, None
 
 
-def narrow_softmax(rng: np.random.Generator) -> Network:
+def narrow_softmax(draw: Draw) -> Network:
     """Attention whose softmax is computed in float32."""
-    w, x = torch.tensor(rng.standard_normal((6, 8))), torch.tensor(rng.standard_normal((6, 8)))
-    p = {name: normal(rng, 8, 8, fan_in=8) for name in ("q", "k")}
+    w, x = draw.data(6, 8), draw.data(6, 8)
+    p = {name: draw.parameter(8, 8, fan_in=8) for name in ("q", "k")}
 
     def loss(p: Params) -> Tensor:
         scores = ((x @ p["q"]) @ (x @ p["k"]).T / math.sqrt(8)).float()
@@ -123,16 +132,16 @@ def narrow_softmax(rng: np.random.Generator) -> Network:
     return p, loss, None
 
 
-def cast_loss(rng: np.random.Generator) -> Network:
+def cast_loss(draw: Draw) -> Network:
     """A loss that is cast to float32 at its end."""
-    p, loss, _ = rnn(rng)
+    p, loss, _ = rnn(draw)
     return p, lambda p: loss(p).float().double(), None
 
 
-def through_complex(rng: np.random.Generator) -> Network:
+def through_complex(draw: Draw) -> Network:
     """A spectrum: real and imaginary parts of one parameter."""
-    w = torch.tensor(rng.standard_normal(5))
-    p = {"re": normal(rng, 8), "im": normal(rng, 8)}
+    w = draw.data(5)
+    p = {"re": draw.parameter(8), "im": draw.parameter(8)}
 
     def loss(p: Params) -> Tensor:
         z = torch.fft.fft(torch.complex(p["re"], p["im"]))[:5]
@@ -141,11 +150,11 @@ def through_complex(rng: np.random.Generator) -> Network:
     return p, loss, None
 
 
-def tied(rng: np.random.Generator) -> Network:
+def tied(draw: Draw) -> Network:
     """A maximum over equal numbers, and ReLUs at 0: the given point is a kink."""
-    x = torch.tensor(rng.standard_normal(9))
+    x = draw.data(9)
     x[[1, 4, 5]], x[[0, 7]] = 3.0, 0.0
-    c = torch.tensor(rng.standard_normal(3))
+    c = draw.data(3)
 
     def loss(p: Params) -> Tensor:
         x = p["x"]
@@ -154,10 +163,10 @@ def tied(rng: np.random.Generator) -> Network:
     return {"x": x.requires_grad_()}, loss, None
 
 
-NETWORKS: dict[str, Callable[[np.random.Generator], Network]] = {
-    "two layers, small": lambda rng: two_layers(rng, 2, 4),
-    "two layers, zero-padded": lambda rng: two_layers(rng, 2, 4, zero=True),
-    "two layers, 16,897": lambda rng: two_layers(rng, 64, 256),
+NETWORKS: dict[str, Callable[[Draw], Network]] = {
+    "two layers, small": lambda draw: two_layers(draw, 2, 4),
+    "two layers, zero-padded": lambda draw: two_layers(draw, 2, 4, zero=True),
+    "two layers, 16,897": lambda draw: two_layers(draw, 64, 256),
     "softmax, 4 layers": softmax_network,
     "layer norm": layer_norm,
     "attention": attention,
@@ -202,15 +211,16 @@ WAYS = ("with activations", "black box", "float32 with a reference", "float32 al
 def right_draw(task: tuple[str, str, int]) -> str:
     """The verdict on one right network."""
     name, way, draw = task
-    params, loss, activations = NETWORKS[name](np.random.default_rng((1, draw)))
+    params, loss, activations = NETWORKS[name](Draw(1, draw))
     if way == WAYS[0]:
         return gradcheck(loss, params, autograd(loss), activations=activations).verdict
     if way == WAYS[1]:
         return gradcheck(loss, params, autograd(loss)).verdict
+    if way == WAYS[3]:
+        params, loss, _ = NETWORKS[name](Draw(1, draw, dtype=torch.float32))
+        return gradcheck(loss, params, autograd(loss)).verdict
     low = in_float32(loss)
     params = {n: p.detach().float().requires_grad_() for n, p in params.items()}
-    if way == WAYS[3]:
-        return gradcheck(low, params, autograd(low)).verdict
     report = gradcheck(low, params, autograd(low), reference=loss, activations=activations)
     return report.verdict
 
@@ -220,7 +230,7 @@ def right(draws: int) -> Table:
     titles = ("correct code", "given", "draws", "pass", "fail", "inconclusive")
     table, every = Table(*titles, title="Right"), Counter[str]()
     for name, make in NETWORKS.items():
-        smooth = make(np.random.default_rng(0))[2] is None
+        smooth = make(Draw(0))[2] is None
         for way in WAYS[smooth:]:
             if name in COARSE and way != WAYS[1]:
                 continue
@@ -361,8 +371,9 @@ def spoilt(loss: Loss, which: str, spoil: Any, seed: int) -> Callable[[Params], 
 def spoilt_draw(task: tuple[str, str, int]) -> str:
     """The verdict on any network with one parameter's gradient spoilt."""
     mistake, name, draw = task
-    rng = np.random.default_rng((3, draw))
-    params, loss, activations = NETWORKS[name](rng)
+    drawn = Draw(3, draw)
+    params, loss, activations = NETWORKS[name](drawn)
+    rng = drawn.rng
     which = list(params)[int(rng.integers(len(params)))]
     grads = spoilt(loss, which, MISTAKES[mistake], int(rng.integers(2**32)))
     true = autograd(loss)(params)[which]
@@ -394,7 +405,7 @@ def spread(work: Callable[[Any], Any], tasks: Sequence[Any], title: str) -> Iter
 
 def beside_others() -> Table:
     """Time and evaluations on the large network, right and with one entry zero."""
-    params, loss, activations = two_layers(np.random.default_rng(0), 64, 256)
+    params, loss, activations = two_layers(Draw(0), 64, 256)
     names = list(params)
 
     def ours(grads: Any, points: int) -> Report:
@@ -466,9 +477,9 @@ def beside_others() -> Table:
 
 def as_numpy() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """The large network's W1, W2, b1, b2, and its x and y."""
-    params, _, _ = two_layers(np.random.default_rng(0), 64, 256)
-    rng = np.random.default_rng(0)  # x and y are what is drawn first
-    x, y = rng.standard_normal((64, 64)), rng.standard_normal((64, 1))
+    params, _, _ = two_layers(Draw(0), 64, 256)
+    draw = Draw(0)  # x and y are what is drawn first
+    x, y = draw.data(64, 64).numpy(), draw.data(64, 1).numpy()
     return [p.detach().numpy() for p in params.values()], x, y
 
 
