@@ -32,7 +32,7 @@ def same_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same directions in every run; the benchmark draws fresh ones by the thousand."""
     seeds = itertools.count()
     for home in ("check", "pytorch"):
-        monkeypatch.setattr(f"handgrad.checker.{home}.fresh_seed", lambda: next(seeds))
+        monkeypatch.setattr(f"handgrad.checker.{home}.fresh_seed", lambda seed: next(seeds))
 
 
 class Network:

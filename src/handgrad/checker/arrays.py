@@ -28,7 +28,7 @@ class Native:
         if not isinstance(params, Mapping) or not params:
             raise BadInput(f"params must be a dict of name → float array, got {params!r:.80}")
         self.params = dict(params)
-        for name, p in self.arrays().items():
+        for name, p in ((name, np.asarray(as_array(p))) for name, p in params.items()):
             if p.dtype.kind != "f":
                 raise BadInput(f"params: {name} must be of a float dtype, got {p.dtype}")
             if not p.size:
@@ -57,11 +57,16 @@ class Native:
 
     def near(self, point: Point, wide: bool = False) -> Callable[[Point], dict[str, Any]]:
         """`build` for points near this one: a parameter that has not moved is built once."""
-        built = self.build(point, wide)
-        return lambda p: {
-            name: built[name] if a is point[name] else _like(self.params[name], a, wide)
-            for name, a in p.items()
-        }
+        built: dict[str, Any] = {}
+
+        def parameter(name: str, a: Array) -> Any:
+            if a is not point[name]:
+                return _like(self.params[name], a, wide)
+            if name not in built:
+                built[name] = _like(self.params[name], np.array(a), wide)
+            return built[name]
+
+        return lambda p: {name: parameter(name, a) for name, a in p.items()}
 
     def rounded(self, point: Mapping[str, Array]) -> dict[str, Array]:
         """The nearest point that the caller's dtypes can hold."""
@@ -70,6 +75,8 @@ class Native:
     @staticmethod
     def number(value: Any) -> float:
         """The loss as a float."""
+        if hasattr(value, "detach") and value.is_floating_point() and value.numel() == 1:
+            return float(value.item())
         try:
             array = np.asarray(as_array(value))
         except ValueError:  # ragged
@@ -119,11 +126,11 @@ def size_of(array: Array) -> float:
     return largest * float(np.sqrt(np.mean(np.square(array / largest, dtype=np.float64)))) or 1.0
 
 
-def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """A random direction: every entry uniform, with mean 0 and variance 1."""
+def drawn(rng: np.random.Generator, shape: tuple[int, ...], size: float = 1.0) -> Array:
+    """A random direction: every entry uniform, with mean 0 and standard deviation `size`."""
     v = rng.random(shape)
     v -= 0.5
-    v *= 12**0.5
+    v *= 12**0.5 * size
     return v
 
 

@@ -4,7 +4,8 @@ A check that calls it in one way sees none of this; elsewhere, in a larger graph
 gradient. All calls are made at the given point, with one upstream gradient.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -18,23 +19,25 @@ Call = Callable[[], Gradients]
 
 def differing_calls(
     program: TorchProgram, rounding: Callable[[], Mapping[str, float]]
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], tuple[Tensor, Gradients] | None]:
     """What depends on how the backward pass is called, a sentence each; and what could not run.
 
     rounding: how far it may move an entry of each gradient; asked only where something differs.
+    Third, the loss and the gradients, as they are usually called for.
     """
     try:
         graph = _Graph(program, _fresh(program))
-        right = graph.backward()
+        loss, right = program.weighted(graph.outputs).detach(), graph.backward()
     except RuntimeError:  # reentrant checkpointing knows `.backward()` alone
-        return [], ["how the backward pass is called was not varied: it can only be run as a whole"]
+        note = "how the backward pass is called was not varied: it can only be run as a whole"
+        return [], [note], None
     if not graph.made:
-        return [], []
+        return [], [], None
     wrong, notes = graph.changed(), []
-    for together, calls in _other_calls(program, graph, right):
+    for together, apart in _other_calls(program, graph, right):
         if _is_right(together, right):
             continue
-        for sentence, call in calls:
+        for sentence, call in apart():
             try:
                 found = call()
             except Exception as error:
@@ -47,13 +50,30 @@ def differing_calls(
                 off = [n for n in off if not _same(found[n], right[n], far.get(n, 0.0))]
             if off:
                 wrong.append(f"{sentence} (wrong then: {', '.join(off)})")
-    return wrong, notes
+    return wrong, notes, (loss, right)
 
 
 def _other_calls(
-    program: TorchProgram, graph: "_Graph", right: Gradients
-) -> Iterator[tuple[Call, list[tuple[str, Call]]]]:
+    program: TorchProgram, graph: "_Graph", names: Collection[str]
+) -> Iterator[tuple[Call, Callable[[], list[tuple[str, Call]]]]]:
     """Several changes in one call, and the sentence and the call for each of them alone."""
+    yield partial(graph.backward, _transposed_and_strided), partial(_on_one_graph, graph)
+    for name in program.inputs:
+        if name not in names:
+            continue
+        turned = _transposed(program.params[name].detach())
+        if program.seed is not None:
+            turned = None  # random numbers are drawn in memory order: it is another mask
+        p = program.params | ({} if turned is None else {name: turned})
+        if turned is not None or len(names) > 1:
+            yield _once(program, p, [name]), partial(_of_input, program, name, p)
+    if program.own and program.inputs:
+        sentence = "no input requires a gradient: those of the parameters are others"
+        call = _once(program, program.params, list(program.own))
+        yield call, lambda: [(sentence, call)]
+
+
+def _on_one_graph(graph: "_Graph") -> list[tuple[str, Call]]:
     calls: list[tuple[str, Call]] = [
         ("a second backward pass on one graph: its result is another one", graph.backward)
     ]
@@ -64,26 +84,18 @@ def _other_calls(
                 "if it were read in memory order"
             )
             calls.append((sentence, partial(graph.backward, lay)))
-    yield partial(graph.backward, _transposed_and_strided), calls
-    for name in program.inputs:
-        if name not in right:
-            continue
-        calls, turned = [], _transposed(program.params[name].detach())
-        if program.seed is not None:
-            turned = None  # random numbers are drawn in memory order: it is another mask
-        p = _fresh(program) | ({} if turned is None else {name: turned})
-        if turned is not None:
-            sentence = f"{name} in a transposed layout, with the same values"
-            calls.append((f"{sentence}: the result is another one", _once(program, p, None)))
-        if len(right) > 1:
-            sentence = f"{name} alone requires a gradient: its gradient is another one"
-            calls.append((sentence, _once(program, _fresh(program), [name])))
-        if calls:
-            yield _once(program, p, [name]), calls
-    if program.own and program.inputs:
-        sentence = "no input requires a gradient: those of the parameters are others"
-        call = _once(program, _fresh(program), list(program.own))
-        yield call, [(sentence, call)]
+    return calls
+
+
+def _of_input(program: TorchProgram, name: str, p: Tensors) -> list[tuple[str, Call]]:
+    calls = []
+    if p[name] is not program.params[name]:
+        sentence = f"{name} in a transposed layout, with the same values"
+        calls.append((f"{sentence}: the result is another one", _once(program, p, None)))
+    if len(p) > 1:
+        sentence = f"{name} alone requires a gradient: its gradient is another one"
+        calls.append((sentence, _once(program, program.params, [name])))
+    return calls
 
 
 def _once(program: TorchProgram, p: Tensors, only: Sequence[str] | None) -> Call:
@@ -107,19 +119,20 @@ class _Graph:
     def __init__(
         self, program: TorchProgram, p: Tensors, only: Sequence[str] | None = None
     ) -> None:
-        wanted = list(p) if only is None else only
+        self.program, wanted = program, list(p) if only is None else only
         inputs = [name for name in program.inputs if name in p]
         for name in inputs:
             p[name].requires_grad_(name in wanted)
         for name, parameter in program.own.items():
             parameter.requires_grad_(name in wanted)
         try:
-            made = program.outputs(p)
+            self.outputs = program.outputs(p)
         finally:
             for parameter in program.own.values():
                 parameter.requires_grad_(True)
         self.leaves = {n: program.own.get(n, p[n]) for n in wanted}
-        kept = [(o, c) for o, c in zip(made, program.covectors, strict=True) if o.requires_grad]
+        pairs = zip(self.outputs, program.covectors, strict=True)
+        kept = [(o, c) for o, c in pairs if o.requires_grad]
         self.made, self.upstream = [o for o, _ in kept], [c for _, c in kept]
         self.given, self.before = p, {n: t.detach().clone() for n, t in p.items() if n in inputs}
         self.sent: list[Tensor] = []  # by the last backward pass
@@ -140,7 +153,7 @@ class _Graph:
             allow_unused=True,
             materialize_grads=True,
         )
-        return {n: g.detach().clone() for n, g in zip(self.leaves, found, strict=True)}
+        return self.program.named(self.leaves, (g.detach().clone() for g in found))
 
     def changed(self) -> list[str]:
         """What the backward pass wrote into that was not its own."""
@@ -169,9 +182,9 @@ def _same(one: Tensor, other: Tensor, far: float = 0.0) -> bool:
     """Equal as far as another order of additions may make them, or `far`."""
     if torch.equal(one, other):
         return True
-    size = float(other.abs().max()) if other.numel() else 0.0
+    size, gap = (float(torch.linalg.vector_norm(t, math.inf)) for t in (other, one - other))
     eps = float(torch.finfo(other.dtype).eps)
-    return bool(((one - other).abs() <= max(eps**0.5 * size, far)).all())
+    return gap <= max(eps**0.5 * size, far)
 
 
 def _transposed(t: Tensor) -> Tensor | None:
@@ -183,9 +196,9 @@ def _transposed(t: Tensor) -> Tensor | None:
 
 def _transposed_and_strided(t: Tensor) -> Tensor | None:
     """Both at once."""
-    if _transposed(t) is None:
+    if t.ndim < 2 or min(t.shape[-2:]) < 2:
         return _strided(t)
-    gaps = _strided(t.mT.contiguous())
+    gaps = _strided(t.mT)
     return None if gaps is None else gaps.mT
 
 
@@ -193,4 +206,4 @@ def _strided(t: Tensor) -> Tensor | None:
     """The same values, with gaps between them."""
     if t.ndim < 1 or t.numel() < 2:
         return None
-    return torch.stack([t, torch.full_like(t, 7.0)], dim=-1)[..., 0].detach()
+    return t.new_full((*t.shape, 2), 7.0)[..., 0].copy_(t)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.arrays import DOUBLE, Array, Native, drawn
+from handgrad.checker.arrays import DOUBLE, Array, Native, drawn, size_of
 from handgrad.checker.places import Options, Place
 from handgrad.checker.preflight import require_sound
 from handgrad.checker.program import Program
@@ -76,7 +76,7 @@ def gradcheck(
     Raises:
         BadInput: where loss, params or grads cannot be checked at all.
     """
-    options = Options(points, directions, rtol, resolve, delta, seed)
+    options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
     given = flattened(params)
 
     def of_tree(function: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
@@ -92,7 +92,9 @@ def gradcheck(
     loss, activations, reference = map(of_tree, (loss, activations, reference))  # type: ignore[assignment]
     fixed = None if callable(grads) else gradients_like(params, grads)
     return check(
-        Program(native, loss, fixed or gradients, activations, structure, reference), options
+        Program(native, loss, fixed or gradients, activations, structure, reference),
+        options,
+        np.random.default_rng(options.seed),
     )
 
 
@@ -101,22 +103,22 @@ def assert_gradients(*arguments: Any, **options: Any) -> None:
     gradcheck(*arguments, **options).raise_if_failed()
 
 
-def check(program: Program, options: Options) -> Report:
+def check(program: Program, options: Options, rng: np.random.Generator) -> Report:
     """The whole check of a program; of a narrow one held to itself in float64, if it takes that."""
     alone = program.reference is None and program.around is None and callable(program.grads)
     if alone and program.native.eps > DOUBLE:
-        report = _in_float64(program, options)
+        report = _in_float64(program, options, rng)
         if report is not None:
             return report
-    return _checked(program, options)
+    return _checked(program, options, rng)
 
 
-def _in_float64(program: Program, options: Options) -> Report | None:
+def _in_float64(program: Program, options: Options, rng: np.random.Generator) -> Report | None:
     """The check with the loss itself as its reference; None if it is another one in float64."""
     activations = None if program.activations is None else in_float64(program.activations)
     wide = replace(program, reference=in_float64(program.loss), activations=activations)
     try:
-        report = _checked(wide, options)
+        report = _checked(wide, options, rng)
     except Exception:  # it does not take float64, or is wrong in its own dtype as well
         return None
     if report.forward is None or report.forward.verdict == FAIL:
@@ -124,17 +126,16 @@ def _in_float64(program: Program, options: Options) -> Report | None:
     return replace(report, notes=(*report.notes, "the reference is the loss itself in float64"))
 
 
-def _checked(program: Program, options: Options) -> Report:
+def _checked(program: Program, options: Options, rng: np.random.Generator) -> Report:
     """The whole check, in the order of the report."""
     sound = require_sound(program)
     program = replace(program, sound=sound)
     if program.structure is not None:
         _require_same(program.structure, program)
-    seed = fresh_seed() if options.seed is None else options.seed
-    rng = np.random.default_rng(seed)
     options = options.of(program.native.eps)
-    places, notes = _survey(program, options, rng)
-    found = {name: judged(name, places, options) for name in program.native.params}
+    with np.errstate(all="ignore"):  # near the given point the loss may overflow
+        places, notes = _survey(program, options, rng)
+        found = {name: judged(name, places, options) for name in program.native.params}
     if program.structure is not None:
         found = _with_structure(program.structure, found, places)
         wrong = {name for name, p in found.items() if p.verdict == FAIL}
@@ -144,7 +145,7 @@ def _checked(program: Program, options: Options) -> Report:
     forward = None if program.reference is None else _forward(places)
     counted = min(sum(place.counts(name) for place in places) for name in found)
     points = counted if all(p.verdict == PASS for p in found.values()) else len(places)
-    return Report(found, evaluations, points, options.delta, seed, tuple(notes), forward)
+    return Report(found, evaluations, points, options.delta, options.seed, tuple(notes), forward)
 
 
 def _survey(
@@ -219,23 +220,25 @@ def _tried(
     for _ in range(points - 1 if callable(program.grads) else 0):
         for share in (1.0, 0.2, 0.02):
             point = program.native.rounded(
-                {name: p + share * _far(p) * drawn(rng, p.shape) for name, p in start.items()}
+                {name: _nearby(p, share, rng) for name, p in start.items()}
             )
             results = None
-            with suppress(Exception), np.errstate(all="ignore"):  # not defined there
+            with suppress(Exception):  # not defined there
                 results = program.results(point, rng)
             if results is not None and results.is_finite:
                 yield point, results
                 break
 
 
-def _far(p: Array) -> float:
-    """How far another point is from the given one: further where all entries are alike.
+def _nearby(p: Array, share: float, rng: np.random.Generator) -> Array:
+    """Another point: further away where all entries are alike.
 
     γ = 1 or β = 0 is where a layer starts, and hides what is wrong with it.
     """
-    alike = p.size > 1 and bool((p == p.flat[0]).all())
-    return (0.3 if alike else 0.2) * (float(abs(p).mean()) or 1.0)
+    alike = p.size > 1 and p.flat[0] == p.flat[-1] and bool((p == p.flat[0]).all())
+    moved = drawn(rng, p.shape, share * (0.3 if alike else 0.16) * size_of(p))
+    moved += p
+    return moved
 
 
 def _kink(layers: dict[str, Array]) -> str | None:

@@ -181,5 +181,5 @@ def bound(tolerances: Sequence[float], size: int, delta: float) -> float:
     known = [t for t in tolerances if math.isfinite(t)]
     if size == 1 or not known or not min(known):
         return 2 * min(known, default=math.inf)
-    logs = np.log(DENSITY * np.asarray(known))
-    return float(np.exp((logs.sum() - math.log(delta)) / len(known)))
+    logs = sum(math.log(DENSITY * t) for t in known)
+    return math.exp((logs - math.log(delta)) / len(known))

@@ -26,13 +26,13 @@ class Options:
     rtol: float = 0.0
     resolve: float = 0.01
     delta: float = 0.01
-    seed: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("points", 1), ("directions", 1), ("seed", 0)):
             value = getattr(self, name)
             whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= least):
+            if not (whole and value >= least) and (name, value) != ("directions", None):
                 raise BadInput(f"{name} must be a whole number of at least {least}, got {value}")
         for name, low, high in (("delta", 0, 1), ("resolve", 0, math.inf), ("rtol", -1e-300, 1)):
             value = getattr(self, name)
@@ -42,6 +42,8 @@ class Options:
 
     def of(self, eps: float) -> "Options":
         """What a program with this spacing can be held to."""
+        if eps <= NARROW and 64 * eps <= self.resolve:
+            return self
         directions = 8 if self.directions is None and eps > NARROW else self.directions
         return replace(self, directions=directions, resolve=max(self.resolve, 64 * eps))
 

@@ -19,7 +19,7 @@ def require_sound(program: Program) -> Sound:
     point = native.arrays()
     params = native.build(point)
     if program.both is not None:
-        loss, given = program.both(params)
+        loss, given = program.known or program.both(params)
         first = _number("loss", lambda _: loss, native, params)
     else:
         first = _number("loss", program.loss, native, params)

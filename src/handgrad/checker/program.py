@@ -23,7 +23,8 @@ class Program:
 
     around: params → the loss near them, with what autograd holds constant held as it is there;
     shares: (params, name, entry) → the derivatives of all outputs, and their upstream gradients;
-    both: params → the loss and the gradients, of a program that gives the same ones again;
+    both: params → the loss and the gradients, of a program that gives the same ones again; known:
+    those at the given point;
     sound: what was seen when it was called twice, see `preflight`.
     """
 
@@ -36,6 +37,7 @@ class Program:
     around: Callable[[Any], Callable[[Any], Any]] | None = None
     shares: Callable[[Any, str, int], tuple[Array, Array]] | None = None
     both: Callable[[Any], tuple[Any, Any]] | None = None
+    known: tuple[Any, Any] | None = None
     sound: Sound | None = None
 
     def loss_at(self, point: Point) -> float:

@@ -78,13 +78,16 @@ def gradcheck_module(
     from handgrad.checker.calls import differing_calls
     from handgrad.checker.tensors import TorchProgram
 
-    seed = fresh_seed() if seed is None else seed
-    options = Options(points, directions, rtol, resolve, delta, seed)
+    seed = fresh_seed(seed)
+    options, rng = (
+        Options(points, directions, rtol, resolve, delta, seed),
+        np.random.default_rng(seed),
+    )
     arguments, named = _arguments(inputs, keywords)
     program = TorchProgram(module, arguments, named)
     if not program.params:
         raise BadInput("there must be a parameter or a finite float input to check, got neither")
-    notes = _passed_over(program) + program.prepare(np.random.default_rng(seed), seed)
+    notes = _passed_over(program) + program.prepare(rng, seed)
     narrow = any(t.dtype != torch.float64 for t in program.params.values())
     wide = None
     if reference is not None:
@@ -108,9 +111,9 @@ def gradcheck_module(
         both=program.both,
     )
     try:
-        report = check(caller, options)
+        wrong, more, known = differing_calls(program, lambda: _rounding(caller, seed))
+        report = check(replace(caller, known=known), options, rng)
         report = _with_cut(report, program, seed) if program.constant else report
-        wrong, more = differing_calls(program, lambda: _rounding(caller, seed))
     finally:
         program.give_back()
     return replace(report, notes=(*report.notes, *notes, *more), calls=tuple(wrong))

@@ -48,9 +48,7 @@ def cleared(
     largest, rounding = min(known), slopes.eps * sum(known)  # of what is moved
     found = []
     for _ in range(directions):
-        at_once = {n: drawn(rng, slopes.point[n].shape) for n in names}
-        for n, v in at_once.items():
-            v /= norms[n]
+        at_once = {n: drawn(rng, slopes.point[n].shape, 1 / norms[n]) for n in names}
         tolerance = _agrees(slopes, results, at_once, largest, rounding, rtol, rough)
         if tolerance is None:
             return {}
@@ -91,5 +89,6 @@ def _agrees(
 
 def _parts(slopes: Slopes, directions: Mapping[str, Array], step: float) -> tuple[float, float]:
     """The odd and the even part of the change over a step."""
-    up, down = (slopes.loss(slopes.moved(directions, s)) - slopes.value for s in (step, -step))
+    ends = slopes.ends({n: step * v for n, v in directions.items()})
+    up, down = (end - slopes.value for end in ends)
     return (up - down) / (2 * step), (up + down) / (2 * step)

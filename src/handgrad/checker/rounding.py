@@ -1,5 +1,6 @@
 """How far rounding may have moved the gradients, and the loss, of the caller's program."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -66,12 +67,17 @@ class Results:
         squares, moves = 0.0, np.zeros(len(self.around))
         for name, v in directions.items():
             g = self.gradients[name]
-            squares += (SAFETY * self.eps * float(np.linalg.norm(g * v))) ** 2
-            squares += (SAFETY * self.wander.get(name, 0.0) * float(np.linalg.norm(v))) ** 2
-            if name in self.noise:
-                squares += (SAFETY * float(np.linalg.norm(self.noise[name] * v))) ** 2
-            moves += [float(((moved[name] - g) * v).sum()) for moved in self.around]
-        return max(squares**0.5, SHAKE_SAFETY * _rms(moves))
+            for far, share in (
+                (g, self.eps),
+                (self.wander.get(name), 1),
+                (self.noise.get(name), 1),
+            ):
+                if far is not None:
+                    off = (far * v).ravel()
+                    squares += share**2 * float(off @ off)
+            if self.around:
+                moves += [float(((moved[name] - g) * v).sum()) for moved in self.around]
+        return max(SAFETY * math.sqrt(squares), SHAKE_SAFETY * _rms(moves))
 
     @property
     def is_finite(self) -> bool:

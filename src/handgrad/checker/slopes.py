@@ -60,8 +60,7 @@ class Slopes:
         """NaN where the loss is not defined, as a logarithm may not be a step away."""
         self.evaluations += 1
         try:
-            with np.errstate(all="ignore"):
-                return float(self._loss(point))
+            return float(self._loss(point))
         except Exception:  # whatever code raises that is not defined here
             return math.nan
 
@@ -77,6 +76,16 @@ class Slopes:
             p += self.point[name]
             point[name] = p.astype(self.point[name].dtype, copy=False)
         return point
+
+    def ends(self, moves: Mapping[str, Array]) -> list[float]:
+        """The loss at the point with the moves added, and with them taken away."""
+        found = []
+        for move in (np.add, np.subtract):
+            point = dict(self.point)
+            for name, v in moves.items():
+                point[name] = move(point[name], v).astype(point[name].dtype, copy=False)
+            found.append(self.loss(point))
+        return found
 
     def size(self, name: str) -> float:
         """The typical size of a parameter's entries; 1 where all are zero."""

@@ -5,8 +5,9 @@ and imaginary parts, a sparse one into its values, one with −∞ in it into it
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from handgrad.checker.numbers import (
     rebuilt,
     widest,
 )
+from handgrad.checker.trees import mapped
 from handgrad.errors import BadInput
 
 Tensors = dict[str, Tensor]
@@ -46,7 +48,9 @@ class TorchProgram:
         self.wide = wide
         self.module, self.lent = _copied(module, wide)
         self.arguments, self.keywords = tuple(arguments), dict(keywords)
-        given = dict(_tensors_within(self.arguments, self.keywords))
+        given: Tensors = {}
+        for name, value in [*enumerate(self.arguments), *self.keywords.items()]:
+            given |= _tensors_within(value, f"input {name}")
         asking = any(t.requires_grad for t in given.values())
         plain = not self.keywords and all(isinstance(a, Tensor) for a in self.arguments)
         self.plain = list(given.items()) if plain else []  # the usual form, at no cost
@@ -80,30 +84,32 @@ class TorchProgram:
 
     def _reset(self) -> None:
         """As it was before any run; a run may have put another tensor in a buffer's place."""
-        if self.fixed:
-            now = self._fixed()
-            for name, before in self.fixed.items():
-                now[name].copy_(before)
+        now = self._fixed() if self.fixed else {}
+        for name, before in self.fixed.items():
+            now[name].copy_(before)
 
     def outputs(self, p: Tensors, constants: Constants | None = None) -> list[Tensor]:
         """What the program returns, every float or complex tensor in it; its parameters are p's."""
-        with torch.no_grad():
-            for name, parameter in self.own.items():
-                parameter.copy_(rebuilt(parameter, p[name]))
-            self._reset()
+        if self.own or self.fixed:
+            with torch.no_grad():
+                for name, parameter in self.own.items():
+                    parameter.copy_(rebuilt(parameter, p[name]))
+                self._reset()
 
-        def argument(name: str, t: Tensor) -> Tensor:
+        def argument(name: str, t: Any) -> Any:
             if name in self.inputs and name in p:
                 return rebuilt(t, p[name]).clone()  # the program may change it in place
-            return t.to(widest(t.dtype)) if self.wide else t
+            return t.to(widest(t.dtype)) if self.wide and isinstance(t, Tensor) else t
 
         if self.plain:
             made = self._run([argument(n, t) for n, t in self.plain], {}, constants)
         else:
-            arguments = _mapped(self.arguments, argument, "input ")
-            keywords = _mapped(self.keywords, argument, "input ")
-            made = self._run(arguments, keywords, constants)
-        return [made] if is_plain(made) else list(_tensors_in(made))
+            made = self._run(
+                [mapped(a, argument, f"input {k}") for k, a in enumerate(self.arguments)],
+                {k: mapped(a, argument, f"input {k}") for k, a in self.keywords.items()},
+                constants,
+            )
+        return [made] if is_plain(made) else list(_differentiable(made))
 
     def _run(
         self, arguments: Sequence[Any], keywords: Mapping[str, Any], constants: Constants | None
@@ -125,10 +131,10 @@ class TorchProgram:
 
     def give_back(self) -> None:
         """Put the caller's numbers back, where the module could not be copied."""
-        with torch.no_grad():
-            for t, before in self.before:
-                t.copy_(before)
-            if self.lent:
+        if self.lent:
+            with torch.no_grad():
+                for t, before in self.before:
+                    t.copy_(before)
                 self._reset()
 
     def prepare(self, rng: np.random.Generator, seed: int) -> list[str]:
@@ -164,10 +170,13 @@ class TorchProgram:
 
     def loss(self, p: Tensors, constants: Constants | None = None) -> Tensor:
         """The sum of the outputs, weighted; of complex ones the real part of ⟨c, o⟩."""
-        made = self.outputs(p, constants)
+        return self.weighted(self.outputs(p, constants))
+
+    def weighted(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Their sum, each with its covector."""
         parts = [
-            (o * c.conj().to(o.dtype)).real.sum() if o.is_complex() else (o * c.to(o.dtype)).sum()
-            for o, c in zip(made, self.covectors, strict=True)
+            (o * c.conj()).real.sum() if o.is_complex() else (o * c).sum()
+            for o, c in zip(outputs, self.covectors, strict=True)
         ]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
@@ -201,11 +210,14 @@ class TorchProgram:
             if ".grad()" not in str(error):
                 raise
             found = self._backward(p, leaves)
-        gradients = {
+        return loss.detach(), self.named(leaves, found)
+
+    def named(self, names: Iterable[str], gradients: Iterable[Tensor]) -> Tensors:
+        """Gradients by name, of a complex parameter in real and imaginary parts."""
+        return {
             name: torch.view_as_real(g) if name in self.own and g.is_complex() else g
-            for name, g in zip(leaves, found, strict=True)
+            for name, g in zip(names, gradients, strict=True)
         }
-        return loss.detach(), gradients
 
     def _backward(self, p: Tensors, leaves: Tensors) -> tuple[Tensor, ...]:
         for leaf in leaves.values():
@@ -250,8 +262,10 @@ class TorchProgram:
 
 
 def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
-    """A copy of a module, and whether it is the caller's own; a function as it is."""
+    """A copy of a module, and whether it is the caller's own; what has no numbers, as it is."""
     if not isinstance(module, nn.Module):
+        return module, False
+    if not wide and not any(True for _ in chain(module.parameters(), module.buffers())):
         return module, False
     try:
         made = copy.deepcopy(module)
@@ -263,35 +277,15 @@ def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
     return (made._apply(lambda t: t.to(widest(t.dtype))) if wide else made), False
 
 
-def _mapped(value: Any, change: Callable[[str, Tensor], Tensor], name: str) -> Any:
-    """A nested structure with every tensor in it changed; `change` gets its name too."""
-    if isinstance(value, Tensor):
-        return change(name, value)
-    inner = "{}" if name == "input " else "[{}]"
-    if isinstance(value, Mapping):
-        return {k: _mapped(v, change, name + inner.format(k)) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        made = [_mapped(v, change, name + inner.format(k)) for k, v in enumerate(value)]
-        if hasattr(value, "_fields"):  # a named tuple
-            return type(value)(*made)
-        return made if isinstance(value, list) else tuple(made)
-    return value
+def _tensors_within(made: Any, name: str = "") -> dict[str, Tensor]:
+    """The tensors in any nested structure, by name."""
+    found: dict[str, Tensor] = {}
+    mapped(made, lambda n, t: found.setdefault(n, t) if isinstance(t, Tensor) else t, name)
+    return found
 
 
-def _tensors_within(*values: Any) -> Iterator[tuple[str, Tensor]]:
-    found: list[tuple[str, Tensor]] = []
-
-    def note(name: str, t: Tensor) -> Tensor:
-        found.append((name, t))
-        return t
-
-    for value in values:
-        _mapped(value, note, "input ")
-    return iter(found)
-
-
-def _tensors_in(made: Any) -> Iterator[Tensor]:
+def _differentiable(made: Any) -> Iterator[Tensor]:
     """The float and complex tensors in what a program returned."""
-    for _, t in _tensors_within((made,)):
+    for t in _tensors_within(made).values():
         if has_gradient(t):
             yield t if t.layout == torch.strided else t.to_dense()

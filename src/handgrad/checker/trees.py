@@ -1,6 +1,6 @@
 """Parameters in any nesting of dicts, lists and tuples, as one flat dict of arrays, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,31 +11,32 @@ ALONE = "params"
 """The name of a parameter that is not in any container."""
 
 
-def flattened(tree: Any, name: str = "") -> dict[str, Any]:
+def flattened(tree: Any) -> dict[str, Any]:
     """The arrays in the tree by name: keys joined by dots, positions in brackets.
 
     >>> list(flattened({"a": {"w": 1.0}, "b": [2.0, 3.0]}))
     ['a.w', 'b[0]', 'b[1]']
     """
-    if isinstance(tree, Mapping):
-        parts = [(f"{name}.{key}" if name else str(key), tree[key]) for key in tree]
-    elif isinstance(tree, list | tuple):
-        parts = [(f"{name}[{k}]", value) for k, value in enumerate(tree)]
-    else:
-        return {name or ALONE: tree}
-    return {inner: leaf for own, value in parts for inner, leaf in flattened(value, own).items()}
+    leaves: dict[str, Any] = {}
+    mapped(tree, leaves.setdefault)
+    return leaves
 
 
-def like(tree: Any, leaves: Mapping[str, Any], name: str = "") -> Any:
+def like(tree: Any, leaves: Mapping[str, Any]) -> Any:
     """A tree of the same form with these arrays in it."""
+    return mapped(tree, lambda name, _: leaves[name])
+
+
+def mapped(tree: Any, change: Callable[[str, Any], Any], name: str = "") -> Any:
+    """A tree of the same form; `change` gets each leaf and its name, and returns the new one."""
     if isinstance(tree, Mapping):
-        return {k: like(v, leaves, f"{name}.{k}" if name else str(k)) for k, v in tree.items()}
+        return {k: mapped(v, change, f"{name}.{k}" if name else str(k)) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
-        made = [like(value, leaves, f"{name}[{k}]") for k, value in enumerate(tree)]
+        made = [mapped(value, change, f"{name}[{k}]") for k, value in enumerate(tree)]
         if hasattr(tree, "_fields"):  # a named tuple
             return type(tree)(*made)
         return made if isinstance(tree, list) else tuple(made)
-    return leaves[name or ALONE]
+    return change(name or ALONE, tree)
 
 
 def gradients_like(tree: Any, given: Any, name: str = "") -> dict[str, Any]:

@@ -46,8 +46,9 @@ def judged(name: str, places: Sequence[Place], options: Options) -> ParameterRep
     if not counted and any(name in place.kinks for place in places):
         note = _not_counted(name, places) or "there is a kink at the point"
         return ParameterReport(name, NONDIFFERENTIABLE, math.inf, math.inf, False, note)
-    notes = filter(None, [report.note, _not_counted(name, places)])
-    return replace(report, note="; ".join(notes) or None)
+    uncounted = _not_counted(name, places)
+    notes = filter(None, [report.note, uncounted])
+    return replace(report, note="; ".join(notes)) if uncounted else report
 
 
 def _passed(name: str, counted: Sequence[Place], options: Options) -> ParameterReport:
@@ -62,10 +63,8 @@ def _passed(name: str, counted: Sequence[Place], options: Options) -> ParameterR
         tolerances += found
         relative += [t / norm for t in found if norm]
     size = counted[0].numbers[name]
-    certified = all(
-        look is not None and all(s.certified for s in look.slopes)
-        for look in (place.seen(name) for place in counted)
-    )
+    looks = [place.seen(name) for place in counted]
+    certified = all(look is not None and all(s.certified for s in look.slopes) for look in looks)
     if not tolerances:  # every entry lies on a kink, and each was looked at alone
         return ParameterReport(name, PASS, 0.0, 0.0, False, "every entry lies on a kink")
     absolute, over = bound(tolerances, size, options.delta), math.inf
@@ -163,6 +162,6 @@ def about(places: Sequence[Place], eps: float) -> list[str]:
     ]
 
 
-def fresh_seed() -> int:
-    """A seed from the system's entropy, to be printed, so that a check can be repeated."""
-    return int(np.random.SeedSequence().generate_state(1)[0])
+def fresh_seed(seed: int | None) -> int:
+    """The seed, or one from the system's entropy. It is printed: a check can be repeated."""
+    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
