@@ -22,6 +22,7 @@ from handgrad.checker import Stack
 from handgrad.checker.arrays import drawn, flat
 from handgrad.checker.slopes import Slopes
 from handgrad.errors import BadInput
+from handgrad.exact import equivalent
 from handgrad.mistakes import CATALOGUE, backward
 
 Params = dict[str, np.ndarray]
@@ -185,10 +186,8 @@ REFUSED = {
 def test_every_mistake_of_the_catalogue_fails(name: str) -> None:
     network, mistake = Network(5), CATALOGUE[name]
     for layer in mistake.layers(2):
-        if (name, layer) in {("dW transposed", 1), ("dW rows rolled", 1)}:
-            continue  # W2 has one row: the same numbers
-        if name == "ReLU with ≥ at 0" or name.startswith("short batch"):
-            continue  # no pre-activation is 0, and a single batch is never short
+        if equivalent(mistake, layer, [3, 5, 1], 20) or name.startswith("short batch"):
+            continue  # a single batch is never short
         wrong = mistake.backward(layer, batch_size=len(network.x))
         grads = partial(network.grads, using=wrong)
         if name in REFUSED:

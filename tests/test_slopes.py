@@ -690,6 +690,28 @@ def test_a_loss_that_keeps_what_its_gradients_need_is_called_before_them() -> No
     assert gradcheck(layer.loss, {"w": w}, layer.grads)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_an_error_that_only_the_given_point_can_show_is_not_said_to_be_there_alone(
+    seed: int,
+) -> None:
+    """Points nearby are looked at more roughly: 3e-9 of an entry is below what they show."""
+    rng = np.random.default_rng(seed)
+    w, c = rng.standard_normal(6), rng.standard_normal(6)
+
+    def grads(p: Params, near: Array | None = None) -> Params:
+        g = c * np.cos(p["w"])
+        g[2] *= 1 + 3e-9 if near is None else 1 + 0.1 * np.array_equal(p["w"], near)
+        return {"w": g}
+
+    def loss(p: Params) -> float:
+        return float((c * np.sin(p["w"])).sum())
+
+    report = gradcheck(loss, {"w": w}, grads, seed=seed)["w"]
+    assert "given point only" not in (report.cause or "")
+    report = gradcheck(loss, {"w": w}, lambda p: grads(p, w), seed=seed)["w"]
+    assert report.cause == "wrong at the given point only"
+
+
 def test_a_tiny_entry_beside_a_huge_one_is_seen_beside_a_reference() -> None:
     w = torch.tensor([1e5, 1.0, -2.0, 0.5, 1.5])
 

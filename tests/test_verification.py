@@ -21,18 +21,33 @@ from handgrad import (
     train,
     verify,
 )
+from handgrad.exact import BATCH_SIZE, Proof, equivalent, worked
 from handgrad.mistakes import CATALOGUE
 from handgrad.parity import run_bound
+from handgrad.report import said_of
 from handgrad.rounding import RUN_LIMIT
 from handgrad.stages import REFERENCE
 
 SMALL = Config(hidden=3, epochs=2, batch_size=8, n_train=42, n_val=8)
 
-# Mistakes that change nothing in a network of two layers with one output.
-EQUIVALENT = {
-    ("dW transposed", 1): "W2 has one row: h.T @ da has the same numbers in the same order",
-    ("dW rows rolled", 1): "W2 has one row, which rolls onto itself",
-}
+
+def changes_nothing(name: str, layer: int) -> bool:
+    """In two layers with one output: decided exactly, and on the kink that is worked by hand."""
+    w, wrong = worked(), CATALOGUE[name].backward(layer, batch_size=SMALL.batch_size)
+    if not equivalent(CATALOGUE[name], layer, [2, SMALL.hidden, 1], 4):
+        return False
+    x, y, (W1, b1, W2, b2) = w.x[:BATCH_SIZE], w.y[:BATCH_SIZE], w.params
+    (dW1, dW2), (db1, db2) = wrong([W1, W2], [b1, b2], x, y)
+    pairs = zip((dW1, db1, dW2, db2), w.gradients, strict=True)
+    return all(np.array_equal(one, other) for one, other in pairs)
+
+
+EQUIVALENT = [
+    (name, layer)
+    for name, mistake in CATALOGUE.items()
+    for layer in mistake.layers(2)
+    if changes_nothing(name, layer)
+]
 # Mistakes that autograd mends: where a gradient's shape broadcasts to the parameter's, PyTorch
 # adds the gradient up before it keeps it.
 MENDED = {("db not summed", 0), ("db not summed", 1), ("db over the wrong axis", 1)}
@@ -90,6 +105,39 @@ def test_every_mistake_is_seen_in_every_stage_and_named(stage: str, name: str, l
     raised = any("raised" in f.message for f in verification.failures)
     assert gradients == spoilt(name, layer) or raised
     assert gradients <= spoilt(name, layer)
+
+
+def test_the_equivalent_mistakes_are_those_of_a_single_row() -> None:
+    assert EQUIVALENT == [("dW transposed", 1), ("dW rows rolled", 1)]
+
+
+def test_stage_one_is_proved_and_a_wrong_one_refuted_with_both_values() -> None:
+    verification = verify(make_problem(SMALL), patterns=3)
+    assert isinstance(verification.proof, Proof)
+    assert verification.proof.patterns == 3
+    wrong = verify_with(mistaken(REFERENCE, "dW doubled", 0))
+    (refuted,) = (f for f in wrong.failures if f.check == "proof")
+    assert (refuted.stage, refuted.quantity) == (REFERENCE, "dW1")
+    assert refuted.got is not None
+    assert refuted.expected
+    assert refuted.got == 2 * refuted.expected
+    assert refuted.message.startswith(f"{REFERENCE}: refuted in exact arithmetic: dW1[")
+
+
+def test_a_stage_that_cannot_be_run_exactly_is_not_said_to_be_proved() -> None:
+    engine = copy_of(REFERENCE)
+    engine.relu = lambda a: np.maximum(a, 0).astype(np.float64)  # type: ignore[attr-defined]
+    verification = verify_with(engine)
+    assert verification.ok
+    assert isinstance(verification.proof, str)
+    assert "float" in verification.proof
+    assert f"{REFERENCE} was not proved" in said_of(verification.proof)
+
+
+@pytest.mark.parametrize("patterns", [0, -3])
+def test_patterns_are_counted(patterns: int) -> None:
+    with pytest.raises(BadInput, match="prove must be a whole number"):
+        verify(make_problem(SMALL), patterns=patterns)
 
 
 @pytest.mark.parametrize(("name", "layer"), EQUIVALENT)
@@ -327,7 +375,7 @@ def test_nan_is_never_equal() -> None:
 
 def test_the_largest_difference_is_the_largest() -> None:
     small, large = (Comparison("s", "forward", "f", gap, 1.0) for gap in (0.1, 0.2))
-    verification = Verification(make_problem(SMALL), ("s",), (small, large), {})
+    verification = Verification(make_problem(SMALL), ("s",), (small, large), {}, "not asked")
     assert verification.largest("s", "forward") is large
     assert verification.largest("s", "gradient") is None
 

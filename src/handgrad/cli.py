@@ -100,13 +100,17 @@ def verify(
         Path | None,
         typer.Option(help="Folder for the results. Default runs/SEED-HASH."),
     ] = None,
+    prove: Annotated[
+        int | None,
+        typer.Option(help="Patterns to draw for the proof of stage 1. Default: below a second."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Train all four stages on one problem and show that they are equal.
 
-    Prints one table: each difference beside the bound that rounding allows. Writes results.json,
-    history.csv and figure.png. Exits with 0 only if every bound holds; with 1 it names the stage,
-    the quantity and the place.
+    Stage 1's gradients are proved in exact arithmetic. Prints one table: each difference beside the
+    bound that rounding allows. Writes results.json, history.csv and figure.png. Exits with 0 only
+    if every bound holds; with 1 it names the stage, the quantity and the place.
     """
     from handgrad import report
     from handgrad.figures import png, run_figure
@@ -118,7 +122,7 @@ def verify(
     out = make_folder(out or Path("runs") / f"{config.seed}-{config.short_hash()}")
     try:
         with _progress(config.epochs) as on_epoch:
-            verification = verify(problem, device=device, on_epoch=on_epoch)
+            verification = verify(problem, device=device, patterns=prove, on_epoch=on_epoch)
     except KeyboardInterrupt:
         print("handgrad: interrupted; nothing was written", file=sys.stderr)
         return 130
@@ -130,6 +134,7 @@ def verify(
         sys.stdout.write(results)
     console = _console(stderr=as_json)
     console.print(report.table(verification))
+    console.print(report.said_of(verification.proof), markup=False, highlight=False)
     for line in (f.message for f in verification.failures):
         console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     for run in runs:

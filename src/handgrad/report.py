@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from handgrad.exact import Proof
 from handgrad.parity import FORWARD, GRADIENTS
 from handgrad.stages import REFERENCE
 from handgrad.training import COLUMNS, Run
@@ -29,6 +30,7 @@ def results(verification: Verification) -> dict[str, Any]:
             "ok": verification.ok,
             "stages": {stage: _stage_results(verification, stage) for stage in verification.stages},
             "finite_difference": _measured(finite_difference),
+            "proof": _proof(verification.proof),
             "exact": {stage: _measured(found) for stage, found in exact.items()},
             "failures": [asdict(failure) for failure in verification.failures],
         }
@@ -61,7 +63,7 @@ def table(verification: Verification) -> Table:
     made = Table(
         title=f"seed {config.seed}, h = {config.hidden}, lr {config.lr:g}, batches of "
         f"{config.batch_size}, {config.epochs} epochs, {config.dtype}",
-        caption="largest absolute difference from stage 1 (the first two rows: from the named "
+        caption="largest absolute difference from stage 1 (above a1: from the named "
         "witness), beside the bound that rounding allows",
     )
     made.add_column("")
@@ -76,6 +78,12 @@ def table(verification: Verification) -> Table:
             bound = max(there, key=lambda c: c.max_abs_diff).bound
             made.add_row(title, *map(_cell, found), _number(bound))
 
+    proof = verification.proof
+    if isinstance(proof, Proof) and proof:
+        others = [MISSING] * (len(stages) - 1)
+        made.add_row("exact proof", "proved", *others, "0")
+    else:
+        made.add_row("exact proof", MISSING if isinstance(proof, str) else "[red]✗ refuted[/]")
     differences("exact fractions", "exact")
     differences("central differences", "finite difference")
     made.add_section()
@@ -110,6 +118,27 @@ def _stage_results(verification: Verification, stage: str) -> dict[str, Any]:
     for check, quantities in (("forward", FORWARD), ("gradient", GRADIENTS)):
         found[check] = {q: _measured(verification.largest(stage, check, q)) for q in quantities}
     return found
+
+
+def said_of(proof: Proof | str) -> str:
+    """What was proved of stage 1, in a sentence."""
+    if isinstance(proof, str):
+        return f"{REFERENCE} was not proved: {proof}"
+    h, B = proof.shapes["b1"][0], proof.shapes["x"][0]
+    return f"{REFERENCE} at h = {h}, B = {B}: {proof}"
+
+
+def _proof(proof: Proof | str) -> dict[str, Any]:
+    if isinstance(proof, str):
+        return {"ok": None, "why": proof}
+    return {
+        "ok": proof.ok,
+        "patterns": proof.patterns,
+        "degree": proof.degree,
+        "chance": proof.chance,
+        "shapes": {name: list(shape) for name, shape in proof.shapes.items()},
+        "refuted": None if proof.refuted is None else str(proof.refuted),
+    }
 
 
 def _run(run: Run | None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The main job: train the stages on one problem and prove them equal, or say which is wrong where.
 
-Four independent checks: every stage against the network that `exact` worked in fractions, stage 1
-against central differences of its own loss, values and gradients against stage 1's at several
-points, and the whole run against stage 1's. The first two do not trust stage 1, so that an error
-in it is not blamed on the others.
+Five independent checks: stage 1's gradients proved in exact arithmetic, every stage against the
+network that `exact` worked in fractions, stage 1 against central differences of its own loss,
+values and gradients against stage 1's at several points, and the whole run against stage 1's. The
+first three do not trust stage 1, so that an error in it is not blamed on the others.
 """
 
 import math
@@ -38,10 +38,11 @@ from handgrad.training import Row, Run, train
 class Comparison:
     """What one stage has, beside what a witness has; `ok` unless the stage is to blame.
 
-    check: "exact", "finite difference", "forward", "gradient" or "run"; quantity: a1, h1, f, L, a
-    gradient dW1 … db2, a parameter W1 … b2, or "" where the stage raised an exception; index: of
-    the largest difference (for a run, of the largest when it left the bound); message: one line
-    that says what is wrong, empty where nothing is; stage: "all" where a run decides nothing.
+    check: "proof", "exact", "finite difference", "forward", "gradient" or "run"; quantity: a1, h1,
+    f, L, a gradient dW1 … db2, a parameter W1 … b2, or "" where the stage raised an exception;
+    index: of the largest difference (for a run, of the largest when it left the bound); message:
+    one line that says what is wrong, empty where nothing is; stage: "all" where a run decides
+    nothing.
     """
 
     stage: str
@@ -67,12 +68,16 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Verification:
-    """Everything that `verify` measured, the failures among it, and the runs, by stage."""
+    """Everything that `verify` measured, the failures among it, and the runs, by stage.
+
+    proof: of stage 1's gradients; or why there is none.
+    """
 
     problem: Problem
     stages: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     runs: Mapping[str, Run]
+    proof: exact.Proof | str
 
     @property
     def failures(self) -> list[Comparison]:
@@ -107,13 +112,15 @@ def verify(
     stages: Sequence[str | Stage] = STAGES,
     *,
     device: str = "cpu",
+    patterns: int | None = None,
     on_epoch: Callable[[str, int, Row], None] | None = None,
 ) -> Verification:
-    """Hold the stages, and engines of your own, to stage 1 and to the two other witnesses.
+    """Hold the stages, and engines of your own, to stage 1 and to the three other witnesses.
 
-    device: where the tensors live; on_epoch: called with the stage's name, the epoch and its row
-    of the history. Raises `BadInput` for an unknown stage or a device that is not there; whatever
-    an engine raises while it is at work is a failure of that engine.
+    device: where the tensors live; patterns: how many are drawn for the proof of stage 1, as many
+    as take less than a second where left out; on_epoch: called with the stage's name, the epoch and
+    its row of the history. Raises `BadInput` for an unknown stage or a device that is not there;
+    whatever an engine raises while it is at work is a failure of that engine.
 
     >>> from handgrad import Config, make_problem
     >>> verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]).ok
@@ -123,6 +130,8 @@ def verify(
     dtype = problem.config.dtype
     for engine in engines.values():
         require_device(engine, device, dtype)
+    if patterns is not None and patterns < 1:
+        raise BadInput(f"prove must be a whole number of at least 1, got {patterns}")
     comparisons: list[Comparison] = []
     for name, engine in engines.items():
         comparisons += _guarded(name, "exact", check_exact(engine, dtype, device))
@@ -132,7 +141,9 @@ def verify(
     comparisons += check_points(engines, problem, device, suspects)
     runs, failures = train_all(engines, problem, device, on_epoch)
     comparisons += [*failures, *check_runs(runs, problem, suspects)]
-    return Verification(problem, tuple(engines), tuple(comparisons), runs)
+    proof = prove_reference(engines[REFERENCE], problem, patterns)  # last: an engine may remember
+    comparisons += _refutation(proof)
+    return Verification(problem, tuple(engines), tuple(comparisons), runs, proof)
 
 
 def _by_name(stages: Sequence[str | Stage]) -> dict[str, Stage]:
@@ -147,6 +158,34 @@ def _by_name(stages: Sequence[str | Stage]) -> dict[str, Stage]:
             )
         engines[name] = engine
     return engines
+
+
+def prove_reference(engine: Stage, problem: Problem, patterns: int | None) -> exact.Proof | str:
+    """Stage 1's gradients, proved at sizes near the problem's; or why they cannot be."""
+    h = min(problem.config.hidden, 256)
+    B = max(2, min(7, problem.config.batch_size, 512 // h))
+    draws = max(1, min(20, 1200 // (h * B))) if patterns is None else patterns
+    try:
+        return exact.prove_stage(engine, h, B, draws=draws, seed=problem.config.seed)
+    except Exception as error:  # it cannot be run on exact numbers; the other witnesses can
+        return " ".join(str(error).split())
+
+
+def _refutation(proof: exact.Proof | str) -> Iterator[Comparison]:
+    if isinstance(proof, exact.Proof) and proof.refuted is not None:
+        wrong = proof.refuted
+        given, right = float(wrong.given), float(wrong.right)
+        yield Comparison(
+            REFERENCE,
+            "proof",
+            f"d{wrong.name}",
+            abs(given - right),
+            0.0,
+            wrong.index,
+            given,
+            right,
+            message=f"{REFERENCE}: refuted in exact arithmetic: d{wrong}",
+        )
 
 
 def check_exact(engine: Stage, dtype: str, device: str) -> Iterator[Comparison]:

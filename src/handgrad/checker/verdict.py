@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from handgrad.checker.causes import agreed, cause
-from handgrad.checker.locate import locate
+from handgrad.checker.locate import Wrong, locate
 from handgrad.checker.look import bound
 from handgrad.checker.places import Options, Place
 from handgrad.checker.report import (
@@ -31,7 +31,7 @@ def judged(name: str, places: Sequence[Place], options: Options) -> ParameterRep
     if len(failing) == 1 and failing[0].has_no_gradient(name):
         failing = []
     if failing:
-        return _failed(name, places, failing)
+        return _failed(name, places, failing, options)
     counted = [place for place in places if place.counts(name)]
     report = _passed(name, counted, options)
     if report.verdict != PASS and options.directions is None:
@@ -41,7 +41,7 @@ def judged(name: str, places: Sequence[Place], options: Options) -> ParameterRep
                 look.take(MOST)
         failing = [place for place in places if place.fails(name)]
         if failing:
-            return _failed(name, places, failing)
+            return _failed(name, places, failing, options)
         report = _passed(name, [p for p in counted if p.counts(name)], options)
     if not counted and any(name in place.kinks for place in places):
         note = _not_counted(name, places) or "there is a kink at the point"
@@ -98,11 +98,11 @@ def _nothing(
     return ParameterReport(name, INCONCLUSIVE, absolute, math.inf, False, note)
 
 
-def _failed(name: str, places: Sequence[Place], failing: Sequence[Place]) -> ParameterReport:
+def _failed(
+    name: str, places: Sequence[Place], failing: Sequence[Place], options: Options
+) -> ParameterReport:
     place = failing[0]
     judgement = place.kinks.get(name)
-    only_here = place.number == 0 and len(failing) < len(places) and len(failing) == 1
-    here = "wrong at the given point only" if only_here else None
     if judgement is not None and judgement.wrong is not None:
         wrong, why, error = judgement.wrong, judgement.why, None
     else:
@@ -115,6 +115,9 @@ def _failed(name: str, places: Sequence[Place], failing: Sequence[Place]) -> Par
             [cause(a, worst, shares) for a, shares in looks if a is not None and a.only is None]
         )
         error = look.error
+    others = [other for other in places if other not in failing]
+    only_here = place.number == 0 and len(failing) == 1 and _see(name, others, wrong, options.delta)
+    here = "wrong at the given point only" if only_here else None
     return ParameterReport(
         name,
         FAIL,
@@ -128,6 +131,13 @@ def _failed(name: str, places: Sequence[Place], failing: Sequence[Place]) -> Par
         where=wrong.where,
         cause="; ".join(filter(None, [why, here])) or None,
     )
+
+
+def _see(name: str, others: Sequence[Place], wrong: Wrong, delta: float) -> bool:
+    """Whether the other points would have shown an error of this size."""
+    off = abs(wrong.analytic - wrong.numeric)  # unknown where a group of entries is wrong
+    bounds = [bound(p.tolerances(name), p.numbers[name], delta) for p in others if p.counts(name)]
+    return bool(bounds) and not off <= max(bounds)
 
 
 def _not_counted(name: str, places: Sequence[Place]) -> str | None:
