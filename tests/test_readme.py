@@ -31,8 +31,10 @@ def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
         check=True,
     )
     printed, shown = table(done.stdout), table(README)
-    assert len(printed) == len(shown) == 15
+    assert len(printed) == len(shown) == 16
     assert printed[-3:-1] != shown[-3:-1]  # times differ
+    (proof,) = re.findall(r"^numpy_manual at .+?\n.+?$", README, re.MULTILINE)
+    assert " ".join(proof.split()) in " ".join(done.stdout.split())
     for one, other in zip(printed[:-2], shown[:-2], strict=True):
         assert one[0] == other[0]
         assert one[-1] == other[-1]  # the bound

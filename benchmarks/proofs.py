@@ -1,0 +1,118 @@
+"""How fast are exact proofs, and do they ever err? Right programs by the thousand, and wrong ones.
+
+    python benchmarks/proofs.py [--right 10000] [--wrong 100]
+
+Right: stages of h and B from 1 to 64 and stacks of depth 1 to 5, one draw each. Wrong: each
+mistake of the catalogue that is no equivalent there, at its layers in stacks of 2 and 3. A time is
+a ratio to one gradient check of the same program by slopes, in the same run.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from handgrad import BadInput, gradcheck
+from handgrad.exact import equivalent, prove_stack, prove_stage
+from handgrad.exact.networks import PARAMETERS
+from handgrad.mistakes import CATALOGUE, backward
+from handgrad.stages import numpy_manual
+
+SHAPES = ([2, 3, 1], 8), ([3, 4, 4, 1], 6)
+
+
+def drawn_stage(rng: np.random.Generator) -> tuple[int, int]:
+    """Sizes from 1 to 64, of which few are large."""
+    h, B = (int(2 ** rng.uniform(0, 6)) for _ in range(2))
+    return h, B
+
+
+def over_outputs(Ws: Any, bs: Any, x: Any, y: Any) -> Any:
+    """The catalogue's gradients for a loss that is a mean over samples and outputs."""
+    dWs, dbs = backward(Ws, bs, x, y)
+    return [dW / y.shape[1] for dW in dWs], [db / y.shape[1] for db in dbs]
+
+
+def right(count: int, console: Console) -> None:
+    """Print how many right programs were proved."""
+    found: Counter[str] = Counter()
+    for k in track(range(count), "right", console=console):
+        rng = np.random.default_rng((5, k))
+        if k % 2:
+            proof = prove_stage(numpy_manual, *drawn_stage(rng), draws=1, seed=k)
+        else:
+            widths = rng.integers(1, 6, int(rng.integers(2, 7))).tolist()
+            proof = prove_stack(over_outputs, widths, int(rng.integers(1, 6)), draws=1, seed=k)
+        found["proved" if proof else "refuted"] += 1
+    print(f"right programs: {dict(found)}")
+
+
+def wrong(count: int, console: Console) -> None:
+    """Print which mistakes were not refuted at the first draw."""
+    tried, passed, refused = 0, Counter[tuple[str, int]](), Counter[str]()
+    for name, mistake in track(CATALOGUE.items(), "wrong", console=console):
+        for widths, B in SHAPES:
+            for layer in mistake.layers(len(widths) - 1):
+                if equivalent(mistake, layer, widths, B):
+                    continue
+                for k in range(count):
+                    try:
+                        proof = prove_stack(mistake.backward(layer), widths, B, draws=1, seed=k)
+                    except (BadInput, ValueError):
+                        refused[name] += 1
+                        break
+                    tried += 1
+                    passed[name, layer] += proof.ok
+    print(f"wrong programs: {tried} draws, not refuted: {dict(+passed) or 0}")
+    print(f"refused for their shapes: {', '.join(refused)}")
+
+
+def seconds(work: Any, rounds: int = 5) -> float:
+    times = []
+    for _ in range(rounds):
+        began = perf_counter()
+        work()
+        times.append(perf_counter() - began)
+    return median(times)
+
+
+def times() -> None:
+    """Print the milliseconds of one draw, and the ratio to a check by slopes of one point."""
+    for h, B in ((8, 7), (8, 32), (64, 7)):
+        rng = np.random.default_rng(0)
+        x, y = rng.standard_normal((B, 2)), rng.standard_normal((B, 1))
+        shapes = ((h, 2), (h,), (1, h), (1,))
+        params = {n: rng.standard_normal(s) for n, s in zip(PARAMETERS, shapes, strict=True)}
+
+        def loss(p: Any, x: Any = x, y: Any = y) -> float:
+            f = numpy_manual.forward(x, *(p[n] for n in PARAMETERS))[-1]
+            return float(numpy_manual.loss(f, y))
+
+        def grads(p: Any, x: Any = x, y: Any = y) -> Any:
+            return dict(zip(PARAMETERS, numpy_manual.backward(x, y, **p), strict=True))
+
+        exact = seconds(lambda h=h, B=B: prove_stage(numpy_manual, h, B, draws=1))  # type: ignore[misc]
+        slopes = seconds(lambda p=params, a=loss, g=grads: gradcheck(a, p, g, points=1))  # type: ignore[misc]
+        print(f"h = {h}, B = {B}: {1e3 * exact:.1f} ms a draw, {exact / slopes:.1f} times slopes")
+
+
+def main() -> None:
+    """Print the counts and the times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--right", type=int, default=10_000)
+    parser.add_argument("--wrong", type=int, default=100)
+    options = parser.parse_args()
+    console = Console(file=sys.stderr)
+    times()
+    wrong(options.wrong, console)
+    right(options.right, console)
+
+
+if __name__ == "__main__":
+    main()
