@@ -97,8 +97,8 @@ def times() -> None:
         def grads(p: Any, x: Any = x, y: Any = y) -> Any:
             return dict(zip(PARAMETERS, numpy_manual.backward(x, y, **p), strict=True))
 
-        exact = seconds(lambda h=h, B=B: prove_stage(numpy_manual, h, B, draws=1))  # type: ignore[misc]
-        slopes = seconds(lambda p=params, a=loss, g=grads: gradcheck(a, p, g, points=1))  # type: ignore[misc]
+        exact = seconds(lambda h=h, B=B: prove_stage(numpy_manual, h, B, draws=1))
+        slopes = seconds(lambda p=params, a=loss, g=grads: gradcheck(a, p, g, points=1))
         print(f"h = {h}, B = {B}: {1e3 * exact:.1f} ms a draw, {exact / slopes:.1f} times slopes")
 
 

@@ -1,7 +1,9 @@
 """Exact arithmetic proves what is right, refutes what is wrong, and says where it cannot decide."""
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -204,6 +206,7 @@ def test_more_draws_of_one_pattern_multiply() -> None:
     many = prove_stage(numpy_manual, 1, 1, draws=12)
     assert many.patterns == 2
     assert many.chance < 1e-30 < one.chance
+    assert "below 1e-300" in str(prove_stage(numpy_manual, 1, 1, draws=60))
 
 
 def test_quotients_have_a_degree_too() -> None:
@@ -215,6 +218,16 @@ def test_quotients_have_a_degree_too() -> None:
 
     assert prove(loss, gradients, {"x": (3,)})
     assert not prove(loss, lambda p: gradients(p, 3), {"x": (3,)}, draws=1)
+
+
+def test_the_page_about_proofs_shows_what_its_code_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "proof.md").read_text()
+    shown = re.search(r"```python\n(.+?)```\n+```text\n(.+?)```", page, re.DOTALL)
+    assert shown is not None
+    exec(shown[1], {})
+    assert capsys.readouterr().out == shown[2]
 
 
 # Code that it cannot take

@@ -336,6 +336,7 @@ def _above(chance: float) -> str:
     >>> _above(2.6e-18), _above(9.5e-18)
     ('3e-18', '1e-17')
     """
+    chance = max(chance, 1e-300)  # many draws of one pattern
     power = math.floor(math.log10(chance))
     first = math.ceil(chance / 10.0**power)
     return f"{first}e{power}" if first < 10 else f"1e{power + 1}"
