@@ -11,6 +11,7 @@ from handgrad.checker.arrays import DOUBLE, Array, Native, drawn, size_of
 from handgrad.checker.places import Options, Place
 from handgrad.checker.preflight import require_sound
 from handgrad.checker.program import Program
+from handgrad.checker.proved import can_be_proved, proved
 from handgrad.checker.report import FAIL, PASS, ForwardReport, ParameterReport, Report
 from handgrad.checker.rounding import Results
 from handgrad.checker.stack import Stack
@@ -140,6 +141,8 @@ def _checked(program: Program, options: Options, rng: np.random.Generator) -> Re
         found = _with_structure(program.structure, found, places)
         wrong = {name for name, p in found.items() if p.verdict == FAIL}
         notes += filter(None, [program.structure.between(wrong)])
+    if can_be_proved(program) and all(p.verdict == PASS for p in found.values()):
+        notes += proved(program, places)
     notes += [*sound.notes, *about(places, program.native.eps)]
     evaluations = sum(place.slopes.evaluations for place in places)
     forward = None if program.reference is None else _forward(places)
@@ -163,7 +166,7 @@ def _survey(
                 notes.append(f"at the given point {kink}: the loss has a kink there")
         place = Place(number, program, point, results)
         place.look(rng, options)
-        if program.structure is None:
+        if program.structure is None and not can_be_proved(program):
             place.release()
         places.append(place)
     return places, notes + _coverage(seen)

@@ -8,8 +8,9 @@ from typing import Any, cast
 import numpy as np
 
 from handgrad.errors import BadInput
+from handgrad.exact.claims import Arrays
 from handgrad.exact.numbers import Degree, Dual, exact
-from handgrad.exact.proof import Arrays, Proof, prove, prove_equal
+from handgrad.exact.proof import Proof, prove, prove_equal
 from handgrad.mistakes import Gradients, Mistake, backward, forward
 
 Array = np.ndarray

@@ -47,6 +47,23 @@ def decisions() -> Iterator[list[bool]]:
         _taken.reset(token)
 
 
+_left: ContextVar[list[int] | None] = ContextVar("products left", default=None)
+
+
+class TooLong(BadInput):
+    """More products and quotients than were allowed."""
+
+
+@contextmanager
+def at_most(products: int) -> Iterator[None]:
+    """Raises `TooLong` once more products and quotients than these were taken."""
+    token = _left.set([products])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
 def exact(number: Any) -> Fraction | int:
     """A whole number, a fraction or a finite float as it is: 0.5 is one half, 0.1 is not a tenth.
 
@@ -69,6 +86,11 @@ def exact(number: Any) -> Fraction | int:
 
 
 def _limited(value: Fraction | int) -> Fraction | int:
+    left = _left.get()
+    if left is not None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise TooLong("exact arithmetic must come to an end in the products allowed")
     if value.numerator.bit_length() > LONGEST:
         raise BadInput(
             f"exact arithmetic must stay below {LONGEST} binary digits: is there a loop that does "
@@ -228,7 +250,7 @@ class Dual(Exact):
         return Dual(value, slope + self.slope * other.value if self.slope else slope)
 
     def over(self, other: "Dual") -> "Dual":
-        value = self.value / Fraction(other.value)
+        value = _limited(self.value / Fraction(other.value))
         return Dual(value, (self.slope - value * other.slope) / Fraction(other.value))
 
 
@@ -259,4 +281,4 @@ class Degree(Exact):
 
     def over(self, other: "Degree") -> "Degree":
         above, below = self.above + other.below, self.below + other.above
-        return Degree(self.value / Fraction(other.value), above, below)
+        return Degree(_limited(self.value / Fraction(other.value)), above, below)
