@@ -79,10 +79,8 @@ def gradcheck_module(
     from handgrad.checker.tensors import TorchProgram
 
     seed = fresh_seed(seed)
-    options, rng = (
-        Options(points, directions, rtol, resolve, delta, seed),
-        np.random.default_rng(seed),
-    )
+    options = Options(points, directions, rtol, resolve, delta, seed)
+    rng = np.random.default_rng(seed)
     arguments, named = _arguments(inputs, keywords)
     program = TorchProgram(module, arguments, named)
     if not program.params:
