@@ -539,6 +539,18 @@ def test_a_solver_s_stairs_are_no_slopes(tolerance: float, seed: int) -> None:
     assert gradcheck(loss, {"w": w}, lambda p: grads(p, 3.0), seed=seed).verdict == "fail"
 
 
+def test_a_function_that_jumps_here_and_there_is_no_staircase() -> None:
+    """Between its jumps a hard shrinkage has slopes, and an error of 1 % is seen."""
+    shrink = nn.Hardshrink()
+    for seed in range(10):
+        torch.manual_seed(seed)
+        x = 2 * torch.randn(4, 6)
+        assert gradcheck_module(shrink, x, seed=seed)
+        wrong = custom(shrink, lambda x, g: 1.01 * g * (x.abs() > 0.5))
+        report = gradcheck_module(wrong, x, reference=shrink, seed=seed)
+        assert report.verdict == "fail", str(report)
+
+
 def test_newton_s_method_stopped_early_is_an_error_of_its_size() -> None:
     def root(v: Array, steps: int) -> Array:
         x = np.cbrt(v)

@@ -20,6 +20,9 @@ MARGIN = 4.0
 UNEVEN = 1e-4
 """Of the largest entry: what lies below is not made visible."""
 
+LINE = 257
+"""Points on a line on which jumps are counted."""
+
 PAIRS = 8
 """Of directions whose slopes must add up, before a gradient is wrong at the given point only."""
 
@@ -104,6 +107,20 @@ class Look:
         """Whether the slope says that the gradient is wrong, by `margin` times what is allowed."""
         off = abs(slope.value - self.along(direction))
         return off > margin * self.tolerance(direction, slope)
+
+    def jumps_alone(self, tread: float) -> bool:
+        """Whether the loss is smooth but for a few jumps of this height: then it is no staircase.
+
+        A staircase jumps in nearly every interval of a line as long as the parameter is large, and
+        may be flat between its jumps.
+        """
+        plain = [s for s in self.slopes if not s.tread]
+        if not plain or any(abs(s.value) <= s.tolerance for s in plain):
+            return False
+        slopes, name = self.method.slopes, self.method.name
+        steps = self.method.size * np.linspace(-1, 1, LINE)
+        line = [slopes.loss(slopes.moved({name: self.directions[0]}, t)) for t in steps]
+        return float(np.mean(abs(np.diff(line, 2)) < tread / 8)) > 0.75
 
     @property
     def margin(self) -> float:

@@ -84,9 +84,12 @@ class Place:
             if name not in self.quick:
                 self._look_at(name, rng, options)
         treads = [s.tread for look in self.looks.values() for s in look.slopes if s.tread]
-        if treads:  # the loss is a staircase along every direction, whether it showed or not
-            self.slopes.noise = max(self.slopes.noise, float(np.median(treads)))
-            for name in [name for name, look in self.looks.items() if look.wrong]:
+        wrong = [name for name, look in self.looks.items() if look.wrong]
+        tread = float(np.median(treads)) if treads else 0.0
+        if tread and not (wrong and all(self.looks[n].jumps_alone(tread) for n in wrong)):
+            # The loss is a staircase along every direction, whether it showed or not.
+            self.slopes.noise = max(self.slopes.noise, tread)
+            for name in wrong:
                 self._look_at(name, rng, options)
 
     def release(self) -> None:
