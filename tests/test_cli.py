@@ -224,6 +224,7 @@ def test_a_ctrl_c_that_python_drops_ends_the_work_at_the_next_epoch() -> None:
         ("train numpy_manual --dtype half", "dtype must be float64 or float32"),
         ("train numpy_manual --init zeros", "init must be he or normal:SD"),
         ("train numpy_manual --every 0", "every must be a whole number of at least 1"),
+        ("verify --prove 0", "prove must be a whole number of at least 1, got 0"),
         ("train numpy_manual --resume nowhere", "nowhere must be a file that can be read"),
         ("train numpy_manual --resume text", "text must be a whole safetensors file"),
         ("train numpy_manual --resume whole --hidden 9", "hidden must be 3 as in whole, got 9"),

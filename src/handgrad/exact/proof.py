@@ -105,8 +105,8 @@ def prove(
 
     Source: Schwartz, J. ACM 27 (1980) 701; Zippel, EUROSAM 1979, 216.
     """
-    program = Derivative(loss, gradients, list(shapes if of is None else of))
-    return _proof(program, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
+    claim = Derivative(loss, gradients, list(shapes if of is None else of))
+    return _proof(claim, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
 
 
 def prove_beside(
@@ -123,9 +123,9 @@ def prove_beside(
     >>> bool(prove_beside(lambda p: (p["x"] ** 2).sum(), lambda p: {"x": 2 * p["x"]}, [point]))
     True
     """
-    program = Derivative(loss, gradients, list(points[0]))
+    claim = Derivative(loss, gradients, list(points[0]))
     bases = [[{n: each(exact, a) for n, a in point.items()}] for point in points]
-    return _proof(program, bases, np.random.default_rng(seed))
+    return _proof(claim, bases, np.random.default_rng(seed))
 
 
 def prove_equal(
@@ -145,8 +145,8 @@ def prove_equal(
 
     Arguments, result and errors are those of `prove`; a refutation calls `one` wrong.
     """
-    program = Equal(one, other)
-    return _proof(program, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
+    claim = Equal(one, other)
+    return _proof(claim, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
 
 
 class OnAKink(BadInput):
