@@ -136,8 +136,12 @@ class Look:
 
     @property
     def has_kink(self) -> bool:
-        """Whether the loss bends at the point, or has no slope there at all."""
-        return any(s.sides is not None or math.isinf(s.tolerance) for s in self.slopes)
+        """Whether the loss bends at the point, or has no slope there at all.
+
+        A staircase bends everywhere: there the two sides are its noise.
+        """
+        bends = any(s.sides is not None and not s.tread for s in self.slopes)
+        return bends or any(math.isinf(s.tolerance) for s in self.slopes)
 
     def is_linear(self) -> bool:
         """Whether the slopes of two directions add up to that of their sum, as a gradient's do.
