@@ -7,7 +7,6 @@ A `torch.autograd.Function` runs its forward pass without gradients as well, but
 doing, and its backward pass differentiates it. The two are told apart by who switched them off.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from handgrad.checker.wider import IN_PLACE
+
 DETACHING = Tensor.detach, Tensor.detach_, torch.detach, Tensor.data.__get__  # type: ignore[attr-defined]
-IN_PLACE = re.compile(r"[a-z].*_|__i(add|sub|mul|truediv|floordiv|mod|pow|and|or|xor)__")
 SWITCH = torch._C._set_grad_enabled
 
 

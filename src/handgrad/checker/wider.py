@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-IN_PLACE = re.compile(r"[a-z].*_|__setitem__|__i(add|sub|mul|truediv|floordiv|mod|pow)__")
+IN_PLACE = re.compile(
+    r"[a-z].*_|__setitem__|__i(add|sub|mul|truediv|floordiv|mod|pow|and|or|xor)__"
+)
+"""PyTorch's names of operations that write into their first argument."""
 
 
 def in_float64(function: Callable[..., Any]) -> Callable[..., Any]:
