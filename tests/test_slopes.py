@@ -325,12 +325,17 @@ def test_a_gradient_of_zero_says_what_was_shown() -> None:
     note = unused["u"].note
     assert note is not None
     assert note.startswith("0 to within ")
-    rounded = gradcheck(
-        lambda p: round(float(p["u"].sum()), 1) + 100.0,
-        {"u": np.ones(2)},
-        lambda p: {"u": 0 * p["u"]},
-    )
-    assert rounded.verdict != "pass"  # the loss moves by more than its tenths
+    rounded = [
+        gradcheck(
+            lambda p: round(float(p["u"].sum()), 1) + 100.0,
+            {"u": np.ones(2)},
+            lambda p: {"u": 0 * p["u"]},
+            seed=seed,
+        )
+        for seed in range(50)
+    ]
+    # The loss moves by more than its tenths, but along directions in which the two cancel.
+    assert sum(report.ok for report in rounded) <= 2
 
 
 @pytest.mark.parametrize("start", [1.0, 0.0])

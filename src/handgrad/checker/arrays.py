@@ -21,7 +21,8 @@ NARROW = 1e-6
 class Native:
     """Translates between the caller's arrays or tensors and NumPy's, dtype and device kept.
 
-    narrow: whether dtypes below float32 are taken; eps: of the widest spacing among the dtypes.
+    narrow: whether dtypes below float32 are taken; eps: of the widest spacing among the dtypes;
+    on_a_gpu: whether one lies there.
     """
 
     def __init__(self, params: Mapping[str, Any], narrow: bool = False) -> None:
@@ -36,6 +37,7 @@ class Native:
             if not np.isfinite(p).all():
                 raise BadInput(f"params: {name} must be finite, got {p[~np.isfinite(p)][0]}")
         self.eps = max(map(eps_of, self.params.values()))
+        self.on_a_gpu = any(getattr(p, "is_cuda", False) for p in self.params.values())
         if self.eps > NARROW and not narrow:
             raise BadInput(
                 "params must be float32 or float64, or come with reference=, a float64 loss that "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.checker.arrays import DOUBLE, Array, Native, drawn, size_of
+from handgrad.checker.gpu import on_a_gpu
 from handgrad.checker.places import Options, Place
 from handgrad.checker.preflight import require_sound
 from handgrad.checker.program import Program
@@ -106,6 +107,11 @@ def assert_gradients(*arguments: Any, **options: Any) -> None:
 
 def check(program: Program, options: Options, rng: np.random.Generator) -> Report:
     """The whole check of a program; of a narrow one held to itself in float64, if it takes that."""
+    with on_a_gpu():
+        return _check(program, options, rng)
+
+
+def _check(program: Program, options: Options, rng: np.random.Generator) -> Report:
     alone = program.reference is None and program.around is None and callable(program.grads)
     if alone and program.native.eps > DOUBLE:
         report = _in_float64(program, options, rng)
@@ -133,7 +139,7 @@ def _checked(program: Program, options: Options, rng: np.random.Generator) -> Re
     program = replace(program, sound=sound)
     if program.structure is not None:
         _require_same(program.structure, program)
-    options = options.of(program.native.eps)
+    options = options.of(program.native.eps, program.native.on_a_gpu)
     with np.errstate(all="ignore"):  # near the given point the loss may overflow
         places, notes = _survey(program, options, rng)
         found = {name: judged(name, places, options) for name in program.native.params}
@@ -145,7 +151,7 @@ def _checked(program: Program, options: Options, rng: np.random.Generator) -> Re
         notes += proved(program, places)
     notes += [*sound.notes, *about(places, program.native.eps)]
     evaluations = sum(place.slopes.evaluations for place in places)
-    forward = None if program.reference is None else _forward(places)
+    forward = None if program.reference is None else _forward(places, options.rtol)
     counted = min(sum(place.counts(name) for place in places) for name in found)
     points = counted if all(p.verdict == PASS for p in found.values()) else len(places)
     return Report(found, evaluations, points, options.delta, options.seed, tuple(notes), forward)
@@ -188,11 +194,16 @@ def _require_same(structure: Stack, program: Program) -> None:
         )
 
 
-def _forward(places: list[Place]) -> ForwardReport | None:
-    """The caller's loss beside the reference, at the point where they are furthest apart."""
+def _forward(places: list[Place], rtol: float) -> ForwardReport | None:
+    """The caller's loss beside the reference, at the point where they are furthest apart.
+
+    A loss near 0 may be made of numbers as large as those by which its parameters change it.
+    """
     found = []
     for place in places:
-        given, value, rounding = place.results.loss, place.slopes.value, place.results.loss_rounding
+        given, value = place.results.loss, place.slopes.value
+        changes = (norm * place.sizes[name] for name, norm in place.norms.items())
+        rounding = place.results.loss_rounding + rtol * max(abs(value), *changes)
         verdict = PASS if abs(given - value) <= rounding else FAIL
         found.append(ForwardReport(verdict, given, value, rounding))
     return max(found, key=lambda f: (f.verdict == FAIL, abs(f.loss - f.reference)), default=None)

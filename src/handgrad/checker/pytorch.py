@@ -9,6 +9,7 @@ import numpy as np
 
 from handgrad.checker.arrays import Native, as_array, drawn, size_of
 from handgrad.checker.check import check
+from handgrad.checker.gpu import on_a_gpu
 from handgrad.checker.places import Options
 from handgrad.checker.program import Program
 from handgrad.checker.report import INCONCLUSIVE, PASS, Report
@@ -109,9 +110,10 @@ def gradcheck_module(
         both=program.both,
     )
     try:
-        wrong, more, known = differing_calls(program, lambda: _rounding(caller, seed))
-        report = check(replace(caller, known=known), options, rng)
-        report = _with_cut(report, program, seed) if program.constant else report
+        with on_a_gpu():
+            wrong, more, known = differing_calls(program, lambda: _rounding(caller, seed))
+            report = check(replace(caller, known=known), options, rng)
+            report = _with_cut(report, program, seed) if program.constant else report
     finally:
         program.give_back()
     return replace(report, notes=(*report.notes, *notes, *more), calls=tuple(wrong))

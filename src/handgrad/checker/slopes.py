@@ -9,6 +9,7 @@ import numpy as np
 
 from handgrad.checker.arrays import Array, Point, drawn, size_of
 from handgrad.checker.differences import Difference, difference
+from handgrad.checker.gpu import has_stopped
 from handgrad.checker.levels import SAFETY, Side
 
 
@@ -61,7 +62,9 @@ class Slopes:
         self.evaluations += 1
         try:
             return float(self._loss(point))
-        except Exception:  # whatever code raises that is not defined here
+        except Exception as error:  # whatever code raises that is not defined here
+            if has_stopped(error):
+                raise
             return math.nan
 
     def release(self) -> None:
