@@ -12,8 +12,13 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 @pytest.mark.parametrize(
     ("target", "code", "says"),
     [
-        ("numpy_backward.py", 0, "gradient check: pass"),
+        ("numpy_backward.py", 0, "proved exactly at 3 points"),
         ("numpy_backward.py:wrong", 1, "it must be multiplied by 20"),
+        ("softmax_cross_entropy.py", 0, "proved with 77 digits at 3 points"),
+        ("softmax_cross_entropy.py:wrong", 1, "it must be divided by 6"),
+        ("softmax_cross_entropy.py:nearly", 1, "the error is 2.6e-12 of the gradient's norm"),
+        ("layer_norm.py", 0, "proved with 77 digits at 3 points"),
+        ("layer_norm.py:wrong", 1, "x            fail"),
         ("torch_module.py", 0, "0.weight     pass"),
         ("torch_function.py", 0, "input 0      pass"),
         ("float32_kernel.py", 0, "the loss     pass"),

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from engines import copy_of, with_gradients
 
-from handgrad import gradcheck
 from handgrad.errors import BadInput
 from handgrad.exact import (
     Degree,
@@ -291,93 +290,3 @@ def test_functions_that_are_equal_are_told_from_others() -> None:
 
 
 # In the gradient checker
-
-
-class Network:
-    """Two layers in NumPy; `spoil` changes its gradients."""
-
-    def __init__(self, seed: int, h: int = 4, B: int = 5) -> None:
-        rng = np.random.default_rng(seed)
-        self.x, self.y = rng.standard_normal((B, 3)), rng.standard_normal((B, 1))
-        shapes = {"W1": (h, 3), "b1": (h,), "W2": (1, h), "b2": (1,)}
-        self.params = {n: rng.standard_normal(s) for n, s in shapes.items()}
-
-    def loss(self, p: Arrays) -> Any:
-        self.a1 = self.x @ p["W1"].T + p["b1"]  # kept for the gradients, as many layers do
-        self.h1 = np.maximum(self.a1, 0)
-        self.df = (self.h1 @ p["W2"].T + p["b2"] - self.y) / len(self.x)
-        return 0.5 * (self.df**2).sum() * len(self.x)
-
-    def grads(self, p: Arrays, factor: Any = 1) -> Arrays:
-        da1 = self.df @ p["W2"] * (self.a1 > 0)
-        dW2, db2 = self.df.T @ self.h1, self.df.sum(axis=0)
-        return {"W1": da1.T @ self.x * factor, "b1": da1.sum(axis=0), "W2": dW2, "b2": db2}
-
-
-def notes_on_proof(report: Any) -> list[str]:
-    return [note for note in report.notes if "proved" in note]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_numpy_code_that_takes_exact_numbers_is_proved_by_the_checker(seed: int) -> None:
-    network = Network(seed)
-    report = gradcheck(network.loss, network.params, network.grads, seed=seed)
-    assert report, str(report)
-    (note,) = notes_on_proof(report)
-    assert note.startswith("proved exactly beside 3 points: a wrong gradient would pass there")
-    assert network.a1.dtype == np.float64  # what it keeps are floats again
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_nothing_is_called_proved_that_is_not(seed: int) -> None:
-    network = Network(seed)
-
-    def nearly(p: Arrays) -> Arrays:  # below rounding: the check passes, and no proof is claimed
-        return network.grads(p, 1 + 2.0**-52)
-
-    report = gradcheck(network.loss, network.params, nearly, seed=seed)
-    assert report, str(report)
-    assert notes_on_proof(report) == []
-
-    def right_for_objects(p: Arrays) -> Arrays:
-        return network.grads(p, 1 if p["W1"].dtype == object else 1.01)
-
-    report = gradcheck(network.loss, network.params, right_for_objects, seed=seed)
-    assert report["W1"].verdict == "fail"
-    assert notes_on_proof(report) == []
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda loss: lambda p: float(loss(p)),
-        lambda loss: lambda p: loss(p) + np.tanh(p["b2"]).sum() - np.tanh(p["b2"]).sum(),
-        lambda loss: lambda p: loss({n: a.astype(float) for n, a in p.items()}),
-    ],
-    ids=["float", "tanh", "astype"],
-)
-def test_code_that_takes_no_exact_numbers_is_checked_by_slopes_alone(change: Any) -> None:
-    network = Network(0)
-    report = gradcheck(change(network.loss), network.params, network.grads, seed=0)
-    assert report, str(report)
-    assert notes_on_proof(report) == []
-
-
-def test_what_takes_too_long_is_not_proved() -> None:
-    network = Network(0, h=60, B=60)
-    report = gradcheck(network.loss, network.params, network.grads, seed=0)
-    assert report
-    assert notes_on_proof(report) == []
-
-
-def test_a_given_point_on_a_kink_is_not_proved_but_the_others_are() -> None:
-    def loss(p: Arrays) -> Any:
-        return np.maximum(p["x"], 0).sum() + (p["x"] ** 2).sum()
-
-    def grads(p: Arrays) -> Arrays:
-        return {"x": (p["x"] > 0) + 2 * p["x"]}
-
-    report = gradcheck(loss, {"x": np.array([0.0, 1.0, -2.0])}, grads, seed=1)
-    assert report, str(report)
-    (note,) = notes_on_proof(report)
-    assert note.startswith("proved exactly beside 2 points")

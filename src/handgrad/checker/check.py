@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from handgrad.checker.arrays import DOUBLE, Array, Native, drawn, size_of
+from handgrad.checker.exactly import NotExact, can_be_exact, numbers_of, said_of
 from handgrad.checker.gpu import on_a_gpu
 from handgrad.checker.places import Options, Place
 from handgrad.checker.preflight import require_sound
 from handgrad.checker.program import Program
-from handgrad.checker.proved import can_be_proved, proved
 from handgrad.checker.report import FAIL, PASS, ForwardReport, ParameterReport, Report
 from handgrad.checker.rounding import Results
 from handgrad.checker.stack import Stack
@@ -20,6 +20,7 @@ from handgrad.checker.trees import flattened, gradients_like, like
 from handgrad.checker.verdict import about, fresh_seed, judged
 from handgrad.checker.wider import in_float64
 from handgrad.errors import BadInput
+from handgrad.exact.numbers import Dual
 
 
 def gradcheck(
@@ -141,14 +142,14 @@ def _checked(program: Program, options: Options, rng: np.random.Generator) -> Re
         _require_same(program.structure, program)
     options = options.of(program.native.eps, program.native.on_a_gpu)
     with np.errstate(all="ignore"):  # near the given point the loss may overflow
-        places, notes = _survey(program, options, rng)
+        places, notes, why = _survey(program, options, rng)
         found = {name: judged(name, places, options) for name in program.native.params}
     if program.structure is not None:
         found = _with_structure(program.structure, found, places)
         wrong = {name for name, p in found.items() if p.verdict == FAIL}
         notes += filter(None, [program.structure.between(wrong)])
-    if can_be_proved(program) and all(p.verdict == PASS for p in found.values()):
-        notes += proved(program, places)
+    if can_be_exact(program) and all(p.verdict == PASS for p in found.values()):
+        notes += said_of([place.proof for place in places], why)
     notes += [*sound.notes, *about(places, program.native.eps)]
     evaluations = sum(place.slopes.evaluations for place in places)
     forward = None if program.reference is None else _forward(places, options.rtol)
@@ -159,9 +160,11 @@ def _checked(program: Program, options: Options, rng: np.random.Generator) -> Re
 
 def _survey(
     program: Program, options: Options, rng: np.random.Generator
-) -> tuple[list[Place], list[str]]:
-    """What is seen at each point: slopes of the loss beside the gradients; notes."""
+) -> tuple[list[Place], list[str], str | None]:
+    """What is seen at each point: slopes of the loss beside the gradients; notes; why not exact."""
     places: list[Place] = []
+    exact: type[Dual] | None = None
+    why = None
     seen, notes = [], []
     for number, (point, results) in enumerate(_tried(program, options.points, rng)):
         layers = program.layers_at(point)
@@ -171,11 +174,20 @@ def _survey(
             if kink is not None and number == 0:
                 notes.append(f"at the given point {kink}: the loss has a kink there")
         place = Place(number, program, point, results)
+        if number == 0 and can_be_exact(program):
+            try:
+                exact = numbers_of(program, place.slopes, results.gradients, rng)
+            except NotExact as error:
+                why = str(error)
+        if exact is not None:
+            place.use(exact)
         place.look(rng, options)
-        if program.structure is None and not can_be_proved(program):
+        if program.structure is None:
             place.release()
         places.append(place)
-    return places, notes + _coverage(seen)
+    if can_be_exact(program):
+        program.both_at(program.native.arrays())  # what the code keeps must be floats again
+    return places, notes + _coverage(seen), why
 
 
 def _require_same(structure: Stack, program: Program) -> None:

@@ -67,7 +67,7 @@ class Look:
             self._confirm()
 
     def _confirm(self) -> None:
-        if self.finer is not None and self.error <= (1e-2 if self.results.eps > DOUBLE else 1e-3):
+        if self.finer is not None and self.error <= (3e-2 if self.results.eps > DOUBLE else 1e-3):
             self.results, self.finer = self.finer(), None  # is it a narrow step's rounding?
         while self.wrong and not self.fails and len(self.slopes) < CONFIRMED and not self.has_kink:
             self._measure()

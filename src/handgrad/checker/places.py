@@ -1,6 +1,7 @@
 """What is seen of each parameter at one point."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from handgrad.checker.arrays import DOUBLE, NARROW, Point
 from handgrad.checker.causes import Shares
+from handgrad.checker.exactly import Exactly, NotExact, Proof
 from handgrad.checker.judgement import Judgement
 from handgrad.checker.kinks import judge
 from handgrad.checker.look import Look
@@ -15,6 +17,7 @@ from handgrad.checker.program import Program
 from handgrad.checker.quick import cleared
 from handgrad.checker.rounding import Results
 from handgrad.errors import BadInput
+from handgrad.exact.numbers import Dual
 
 FAST = 1e-4
 """An error of this share is allowed on a GPU below float64."""
@@ -67,6 +70,7 @@ class Place:
         self.slopes = program.slopes(point, results)
         self._program, self._given = program, point
         self._finer: Results | None = None
+        self._exactly: Exactly | None = None
         self.value = self.slopes.value
         self.norms = {n: float(np.linalg.norm(g)) for n, g in results.gradients.items()}
         self.numbers = {n: g.size for n, g in results.gradients.items()}
@@ -74,10 +78,25 @@ class Place:
         self.quick: dict[str, list[float]] = {}
         self.looks: dict[str, Look] = {}
         self.kinks: dict[str, Judgement] = {}
+        self.proof: Proof | None = None
+
+    def use(self, number: type[Dual]) -> None:
+        """Take slopes on exact numbers from now on, if the code runs on them here."""
+        with suppress(NotExact):
+            exactly = Exactly(self._program, number, self._given)
+            off = exactly.held_beside(self.results.gradients).off
+            self.results = replace(self.results, noise=off)
+            self.slopes.exact = exactly.slope_if_any
+            self._exactly = exactly
 
     def look(self, rng: np.random.Generator, options: Options) -> None:
         """All parameters at once, where no kink has to be certified, and each that is suspect."""
-        if self.slopes.activations is None:
+        if self._exactly is not None:
+            with suppress(NotExact):
+                self.proof = self._exactly.proof(rng)
+            if self.proof is not None:
+                return
+        elif self.slopes.activations is None:
             self.quick = cleared(
                 self.slopes,
                 self.results,
@@ -104,12 +123,13 @@ class Place:
         """Let go of all arrays, where nothing was suspect: they may be large."""
         if not self.looks:
             self.results = replace(self.results, gradients={}, around=[])
-            self._given = {}
+            self._given, self._exactly = {}, None
             self.slopes.release()
 
     def _look_at(self, name: str, rng: np.random.Generator, options: Options) -> None:
         method = self.slopes.method(name, rng)
-        look = Look(method, self.results, rng, options.rtol, finer=lambda: self._with_noise(rng))
+        finer = None if self._exactly is not None else lambda: self._with_noise(rng)
+        look = Look(method, self.results, rng, options.rtol, finer=finer)
         look.take(options.directions or 2)
         self.looks[name] = look
         if look.has_kink:
@@ -139,7 +159,7 @@ class Place:
 
     def counts(self, name: str) -> bool:
         """Whether the gradient was seen to be right here."""
-        if name in self.quick:
+        if name in self.quick or self.proof is not None:
             return True
         judgement, look = self.kinks.get(name), self.seen(name)
         right = look is None or not look.wrong
@@ -163,6 +183,8 @@ class Place:
 
     def tolerances(self, name: str) -> list[float]:
         """Of each direction, in the units of the gradient."""
+        if self.proof is not None:
+            return [self.proof.off[name]]
         if name in self.quick:
             return [self.norms[name] * tolerance for tolerance in self.quick[name]]
         look = self.seen(name)

@@ -56,8 +56,12 @@ def _passed(name: str, counted: Sequence[Place], options: Options) -> ParameterR
     if not counted:
         note = "the slopes contradict each other: is the loss noisy, or not smooth?"
         return ParameterReport(name, INCONCLUSIVE, math.inf, math.inf, False, note)
-    tolerances, relative = [], []
     norms = [place.norms[name] for place in counted]
+    proved = [(p.proof.off[name], p.norms[name]) for p in counted if p.proof is not None]
+    if proved:  # each of these points alone would show an error
+        absolute, over = max(off for off, _ in proved), _share(proved)
+        return _worth(name, counted, absolute, over, True, options)
+    tolerances, relative = [], []
     for place, norm in zip(counted, norms, strict=True):
         found = place.tolerances(name)
         tolerances += found
@@ -71,10 +75,27 @@ def _passed(name: str, counted: Sequence[Place], options: Options) -> ParameterR
     if relative:  # a norm of 0 has no share
         over = bound(relative, size, options.delta)
         absolute = over * max(norms)
+    return _worth(name, counted, absolute, over, certified, options)
+
+
+def _share(proved: Sequence[tuple[float, float]]) -> float:
+    """The largest error over its gradient's norm; a norm of 0 has no share."""
+    return max((off / norm for off, norm in proved if norm), default=math.inf)
+
+
+def _worth(
+    name: str,
+    counted: Sequence[Place],
+    absolute: float,
+    over: float,
+    certified: bool,
+    options: Options,
+) -> ParameterReport:
+    """Whether a bound is small enough for a pass."""
     if over <= options.resolve:
         allowed = f"an error of {options.rtol:g} of it was allowed" if options.rtol else None
         return ParameterReport(name, PASS, absolute, over, certified, allowed)
-    if max(norms) <= absolute:
+    if max(place.norms[name] for place in counted) <= absolute:
         return _nothing(name, counted, absolute, options)
     note = "its loss is too noisy or too coarse to tell more: try float64, or reference="
     return ParameterReport(name, INCONCLUSIVE, absolute, over, certified, note)

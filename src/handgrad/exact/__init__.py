@@ -4,7 +4,7 @@ from handgrad.exact.claims import Refuted
 from handgrad.exact.hand_worked import BATCH_SIZE, LR, Worked, worked
 from handgrad.exact.networks import equivalent, prove_sgd, prove_stack, prove_stage
 from handgrad.exact.numbers import Degree, Dual
-from handgrad.exact.proof import Proof, prove, prove_beside, prove_equal
+from handgrad.exact.proof import Proof, prove, prove_equal
 
 __all__ = [
     "BATCH_SIZE",
@@ -16,7 +16,6 @@ __all__ = [
     "Worked",
     "equivalent",
     "prove",
-    "prove_beside",
     "prove_equal",
     "prove_sgd",
     "prove_stack",

@@ -96,7 +96,7 @@ class Derivative:
 
     def run(self, moved: Arrays, plain: Arrays) -> tuple[Any, Arrays]:
         shapes = {n: plain[n].shape for n in self.of}
-        return _number(self.loss(moved)), _named(self.gradients(plain), shapes)
+        return one_number(self.loss(moved)), _named(self.gradients(plain), shapes)
 
     def degree(self, found: tuple[Any, Arrays]) -> int:
         """Of D above its line: dL(v) and each g v have the direction's degree more."""
@@ -112,7 +112,7 @@ class Derivative:
         value, gradients = drawn.found
 
         def right(direction: Arrays) -> Fraction | int:
-            return _slope(_number(self.loss(duals(drawn.point, direction)[0])))
+            return _slope(one_number(self.loss(duals(drawn.point, direction)[0])))
 
         def given(direction: Arrays) -> Fraction | int:
             pairs = ((gradients[n].flat, v.flat) for n, v in direction.items())
@@ -147,7 +147,8 @@ def _named(given: Arrays, shapes: Mapping[str, Sequence[int]]) -> dict[str, Arra
     return found
 
 
-def _number(value: Any) -> Any:
+def one_number(value: Any) -> Any:
+    """The loss, which may be in an array of one entry."""
     value = np.asarray(value, dtype=object)
     if value.size != 1:
         raise BadInput(f"loss must return one number, got shape {value.shape}")
@@ -157,7 +158,7 @@ def _number(value: Any) -> Any:
 def duals(point: Arrays, direction: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
     """The point with the direction for the loss, and without it for the gradients."""
     plain = {n: each(Dual, a) for n, a in point.items()}
-    along = {n: np.frompyfunc(Dual, 2, 1)(point[n], v.astype(object)) for n, v in direction.items()}
+    along = {n: np.frompyfunc(Dual.along, 2, 1)(point[n], v) for n, v in direction.items()}
     return {**plain, **along}, plain
 
 

@@ -47,21 +47,47 @@ def decisions() -> Iterator[list[bool]]:
         _taken.reset(token)
 
 
-_left: ContextVar[list[int] | None] = ContextVar("products left", default=None)
-
-
-class TooLong(BadInput):
-    """More products and quotients than were allowed."""
+_ties: ContextVar[list[int] | None] = ContextVar("ties", default=None)
 
 
 @contextmanager
-def at_most(products: int) -> Iterator[None]:
-    """Raises `TooLong` once more products and quotients than these were taken."""
-    token = _left.set([products])
+def one_sided() -> Iterator[list[int]]:
+    """Equal dual numbers are compared as they are a little further along: by their slopes.
+
+    Yields a list with an entry for each pair that was told apart so: the point lies on a kink.
+    """
+    ties: list[int] = []
+    token = _ties.set(ties)
+    try:
+        yield ties
+    finally:
+        _ties.reset(token)
+
+
+_left: ContextVar[list[int] | None] = ContextVar("operations left", default=None)
+
+
+class TooLong(BadInput):
+    """More operations than were allowed."""
+
+
+@contextmanager
+def at_most(operations: int) -> Iterator[None]:
+    """Raises `TooLong` once more sums, products and the like than these were taken."""
+    token = _left.set([operations])
     try:
         yield
     finally:
         _left.reset(token)
+
+
+def counted() -> None:
+    """One operation more."""
+    left = _left.get()
+    if left is not None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise TooLong("exact arithmetic must come to an end in the operations allowed")
 
 
 def exact(number: Any) -> Fraction | int:
@@ -85,12 +111,13 @@ def exact(number: Any) -> Fraction | int:
     )
 
 
+def order(one: Any, other: Any) -> int:
+    """−1, 0 or 1, the sign of the difference; 0 for balls that overlap."""
+    return int(one > other) - int(one < other)
+
+
 def _limited(value: Fraction | int) -> Fraction | int:
-    left = _left.get()
-    if left is not None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise TooLong("exact arithmetic must come to an end in the products allowed")
+    counted()
     if value.numerator.bit_length() > LONGEST:
         raise BadInput(
             f"exact arithmetic must stay below {LONGEST} binary digits: is there a loop that does "
@@ -116,7 +143,7 @@ class Exact(ABC):
 
     __slots__ = ("value",)
     __hash__ = None  # type: ignore[assignment]
-    value: Fraction | int
+    value: Any
 
     @classmethod
     @abstractmethod
@@ -192,29 +219,33 @@ class Exact(ABC):
             taken.append(outcome)
         return outcome
 
+    def compared(self, other: Self) -> int:
+        """The sign of the difference."""
+        return order(self.value, other.value)
+
     @_beside_arrays
     def __lt__(self, other: Any) -> bool:
-        return self._decided(self.value < self._taken(other).value)
+        return self._decided(self.compared(self._taken(other)) < 0)
 
     @_beside_arrays
     def __le__(self, other: Any) -> bool:
-        return self._decided(self.value <= self._taken(other).value)
+        return self._decided(self.compared(self._taken(other)) <= 0)
 
     @_beside_arrays
     def __gt__(self, other: Any) -> bool:
-        return self._decided(self.value > self._taken(other).value)
+        return self._decided(self.compared(self._taken(other)) > 0)
 
     @_beside_arrays
     def __ge__(self, other: Any) -> bool:
-        return self._decided(self.value >= self._taken(other).value)
+        return self._decided(self.compared(self._taken(other)) >= 0)
 
     @_beside_arrays
     def __eq__(self, other: Any) -> bool:
-        return self._decided(self.value == self._taken(other).value)
+        return self._decided(self.compared(self._taken(other)) == 0)
 
     @_beside_arrays
     def __ne__(self, other: Any) -> bool:
-        return self._decided(self.value != self._taken(other).value)
+        return self._decided(self.compared(self._taken(other)) != 0)
 
     def __bool__(self) -> bool:
         return self != 0
@@ -234,14 +265,25 @@ class Dual(Exact):
 
     __slots__ = ("slope",)
 
-    def __init__(self, value: Fraction | int, slope: Fraction | int = 0) -> None:
+    def __init__(self, value: Any, slope: Any = 0) -> None:
         self.value, self.slope = value, slope
 
     @classmethod
     def constant(cls, number: Any) -> "Dual":
         return cls(exact(number))
 
+    @classmethod
+    def along(cls, value: Any, slope: Any) -> Self:
+        """The number that changes by `slope` along the direction."""
+        return cls(cls.constant(value).value, cls.constant(slope).value)
+
+    @property
+    def radius(self) -> float:
+        """By how much the slope may be off: a fraction is not."""
+        return 0.0
+
     def plus(self, other: "Dual") -> "Dual":
+        counted()
         return Dual(self.value + other.value, self.slope + other.slope)
 
     def times(self, other: "Dual") -> "Dual":
@@ -252,6 +294,16 @@ class Dual(Exact):
     def over(self, other: "Dual") -> "Dual":
         value = _limited(self.value / Fraction(other.value))
         return Dual(value, (self.slope - value * other.slope) / Fraction(other.value))
+
+    def compared(self, other: "Dual") -> int:
+        """The sign of the difference; where that is 0 and `one_sided` is open, of its slope."""
+        found, ties = order(self.value, other.value), _ties.get()
+        if found or ties is None:
+            return found
+        found = order(self.slope, other.slope)
+        if found:
+            ties.append(found)
+        return found
 
 
 class Degree(Exact):

@@ -26,7 +26,7 @@ from handgrad.exact.claims import (
     duals,
     each,
 )
-from handgrad.exact.numbers import Degree, decisions, exact
+from handgrad.exact.numbers import Degree, decisions
 
 GRID = 2**61
 """So many values are drawn from for a coordinate, at first."""
@@ -109,25 +109,6 @@ def prove(
     return _proof(claim, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
 
 
-def prove_beside(
-    loss: Callable[[Arrays], Any],
-    gradients: Callable[[Arrays], Arrays],
-    points: Sequence[Arrays],
-    seed: int = 0,
-) -> Proof:
-    """The same, in the patterns of given points: each is a base point.
-
-    Raises `OnAKink` where the comparisons at a point differ from those next to it.
-
-    >>> point = {"x": np.array([0.5, -1.25])}
-    >>> bool(prove_beside(lambda p: (p["x"] ** 2).sum(), lambda p: {"x": 2 * p["x"]}, [point]))
-    True
-    """
-    claim = Derivative(loss, gradients, list(points[0]))
-    bases = [[{n: each(exact, a) for n, a in point.items()}] for point in points]
-    return _proof(claim, bases, np.random.default_rng(seed))
-
-
 def prove_equal(
     one: Callable[[Arrays], Arrays],
     other: Callable[[Arrays], Arrays],
@@ -147,10 +128,6 @@ def prove_equal(
     """
     claim = Equal(one, other)
     return _proof(claim, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
-
-
-class OnAKink(BadInput):
-    """The code comes out differently however near to a point."""
 
 
 def _draws(
@@ -197,7 +174,7 @@ def _drawn(claim: Claim, bases: Iterable[Arrays], rng: np.random.Generator) -> D
                     return Drawn(bytes(taken), highest, chance, point, direction, found)
         except ZeroDivisionError:  # at this point; at all of them?
             continue
-    raise OnAKink(
+    raise BadInput(
         "the code must come out alike next to a point, but its comparisons differ however near, or "
         "it divides by exactly 0"
     )
