@@ -25,8 +25,8 @@ sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from exact_programs import PROGRAMS
 
 from handgrad import BadInput, gradcheck
-from handgrad.exact import equivalent, prove_stack, prove_stage
-from handgrad.exact.networks import PARAMETERS
+from handgrad.exact import equivalent, prove_equal, prove_stack, prove_stage
+from handgrad.exact.networks import PARAMETERS, gradients_of, stack_shapes
 from handgrad.mistakes import CATALOGUE, backward
 from handgrad.stages import numpy_manual
 
@@ -61,7 +61,7 @@ def right(count: int, console: Console) -> None:
 
 def wrong(count: int, console: Console) -> None:
     """Print which mistakes were not refuted at the first draw."""
-    tried, passed, refused = 0, Counter[tuple[str, int]](), Counter[str]()
+    tried, none_there, passed, refused = 0, 0, Counter[tuple[str, int]](), Counter[str]()
     for name, mistake in track(CATALOGUE.items(), "wrong", console=console):
         for widths, B in SHAPES:
             for layer in mistake.layers(len(widths) - 1):
@@ -74,9 +74,20 @@ def wrong(count: int, console: Console) -> None:
                         refused[name] += 1
                         break
                     tried += 1
-                    passed[name, layer] += proof.ok
-    print(f"wrong programs: {tried} draws, not refuted: {dict(+passed) or 0}")
+                    none = proof.ok and is_none_there(mistake.backward(layer), widths, B, seed=k)
+                    none_there += none
+                    passed[name, layer] += proof.ok and not none
+    print(
+        f"wrong programs: {tried} draws, of which {none_there} met a pattern in which the mistake "
+        f"changes nothing (all units off, say); not refuted of the others: {dict(+passed) or 0}"
+    )
     print(f"refused for their shapes: {', '.join(refused)}")
+
+
+def is_none_there(gradient: Any, widths: list[int], B: int, seed: int) -> bool:
+    """Whether the gradients are the right ones in the pattern that this seed meets first."""
+    wrong, right = gradients_of(gradient), gradients_of(backward)
+    return prove_equal(wrong, right, stack_shapes(widths, B), draws=1, seed=seed).ok
 
 
 def seconds(work: Any, rounds: int = 5) -> float:

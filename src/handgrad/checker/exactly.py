@@ -64,13 +64,15 @@ class Proof:
 class Exactly:
     """Loss and gradients on exact numbers at one point. Raises `NotExact` where they do not run.
 
-    off: how far rounding has moved every entry of the gradients.
+    gradients: those with floats; off: how far rounding has moved every entry of them.
     """
 
-    def __init__(self, program: Program, number: type[Dual], point: Point) -> None:
+    def __init__(
+        self, program: Program, number: type[Dual], point: Point, gradients: Mapping[str, Array]
+    ) -> None:
         self._program, self._number, self.point = program, number, point
         self._gradients = self._run(self._at_rest)
-        self.off: dict[str, Array] = {}
+        self.off = {name: self._off(g, self._gradients[name]) for name, g in gradients.items()}
 
     def _at_rest(self) -> dict[str, Array]:
         plain = {n: self._each(self._number.constant, p) for n, p in self.point.items()}
@@ -78,18 +80,11 @@ class Exactly:
         given = self._program.grads(plain)
         return {n: self._each(self._number.constant, np.asarray(given[n])) for n in self.point}
 
-    def held_beside(self, gradients: Mapping[str, Array]) -> "Exactly":
-        """These, once it is known how far rounding has moved the gradients in floats."""
-        for name, g in gradients.items():
-            entries = self._gradients[name]
-            if entries.shape != g.shape:
-                raise NotExact(f"{name}'s gradient has shape {entries.shape} on exact numbers")
-            off = np.frompyfunc(self._off, 2, 1)(g, entries)
-            self.off[name] = np.asarray(off, dtype=np.float64).reshape(g.shape)
-        return self
-
-    def _off(self, given: float, entry: Any) -> float:
-        return abs(float((self._number.constant(given) - entry).value))
+    def _off(self, given: Array, exact: Array) -> Array:
+        if exact.shape != given.shape:
+            raise NotExact(f"gradients have shape {exact.shape} on exact numbers")
+        off = self._each(self._number.constant, given) - exact
+        return np.array([abs(float(entry.value)) for entry in off.flat]).reshape(given.shape)
 
     def slope(self, directions: Mapping[str, Array]) -> Slope:
         """The loss's slope along a direction, or both at a kink."""
@@ -193,11 +188,11 @@ def numbers_of(
         raise NotExact(f"it has more than {NUMBERS:,} numbers")
     try:
         number: type[Dual] = Dual
-        exactly = Exactly(program, number, slopes.point)
+        exactly = Exactly(program, number, slopes.point, gradients)
     except NotExact as error:
         number = _balls(error)
-        exactly = Exactly(program, number, slopes.point)
-    _require_few_digits_lost(exactly.held_beside(gradients), slopes, gradients)
+        exactly = Exactly(program, number, slopes.point, gradients)
+    _require_few_digits_lost(exactly, slopes, gradients)
     _require_same_slope(exactly, slopes, rng)
     return number
 

@@ -83,11 +83,10 @@ class Place:
     def use(self, number: type[Dual]) -> None:
         """Take slopes on exact numbers from now on, if the code runs on them here."""
         with suppress(NotExact):
-            exactly = Exactly(self._program, number, self._given)
-            off = exactly.held_beside(self.results.gradients).off
-            self.results = replace(self.results, noise=off)
-            self.slopes.exact = exactly.slope_if_any
-            self._exactly = exactly
+            given = self.results.gradients
+            self._exactly = Exactly(self._program, number, self._given, given)
+            self.results = replace(self.results, noise=self._exactly.off)
+            self.slopes.exact = self._exactly.slope_if_any
 
     def look(self, rng: np.random.Generator, options: Options) -> None:
         """All parameters at once, where no kink has to be certified, and each that is suspect."""
