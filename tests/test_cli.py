@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from engines import copy_of
 
-from handgrad import STAGES, Config, cli, make_problem, train
+from handgrad import STAGES, Config, make_problem, train
 from handgrad import stages as stages_module
 from handgrad.checkpoint import load_checkpoint
+from handgrad.cli import main
+from handgrad.cli.progress import Stopped, epochs_bar, signals
+from handgrad.history import Epoch
 
 SMALL = ["--epochs", "3", "--n-train", "50", "--n-val", "20", "--batch-size", "16", "--hidden", "3"]
 
@@ -86,9 +89,9 @@ def test_a_number_that_does_not_exist_is_null(tmp_path: Path) -> None:
     assert (stage["steps"], stage["microseconds_per_step"]) == (0, None)
 
 
-def test_verify_exits_with_1_when_training_diverges(tmp_path: Path) -> None:
+def test_verify_exits_with_3_when_training_diverges(tmp_path: Path) -> None:
     done = handgrad("verify", *SMALL, "--lr", "1e30", "--json", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 3
     results = json.loads(done.stdout)
     assert results["ok"] is False
     assert results["failures"][-1]["bound"] is None
@@ -107,7 +110,7 @@ def test_a_broken_stage_is_named_in_the_table_and_in_json(
     )
     assert stages_module.load("pytorch_no_autograd") is wrong
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main()
     assert stop.value.code == 1
     printed = capsys.readouterr()
     failures = json.loads(printed.out)["failures"]
@@ -144,7 +147,7 @@ def test_train_that_diverges_says_at_which_step_and_keeps_the_history(tmp_path: 
     done = handgrad(
         "train", "numpy_manual", *SMALL, "--lr", "1e3", "--epochs", "50", "--out", ".", cwd=tmp_path
     )
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "numpy_manual: diverged at step" in done.stdout
     assert len((tmp_path / "history.csv").read_text().splitlines()) >= 2
 
@@ -198,14 +201,14 @@ def test_a_ctrl_c_that_python_drops_ends_the_work_at_the_next_epoch() -> None:
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with cli._progress(3) as on_epoch:
+        with signals(), epochs_bar(3) as on_epoch:
             del (finalized := [Finalized()])[:]
             assert finalized == [], "the interrupt was dropped"
-            with pytest.raises(KeyboardInterrupt):
-                on_epoch("numpy_manual", 1, (1.0, 0.5))
+            with pytest.raises(Stopped):
+                on_epoch("numpy_manual", 1, Epoch(1, *[0.5] * 9))
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a job in the background
-        with cli._progress(3):
+        with signals(), epochs_bar(3):
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

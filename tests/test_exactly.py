@@ -142,6 +142,17 @@ def test_fractions_are_taken_where_they_do(seed: int) -> None:
     )
 
 
+@pytest.mark.parametrize("power", [3, 1.5])
+def test_a_single_number_is_proved(power: float) -> None:
+    report = gradcheck(
+        lambda p: p["w"] ** power,
+        {"w": np.array(0.7)},
+        lambda p: {"w": power * p["w"] ** (power - 1)},
+    )
+    assert report, str(report)
+    assert note_on_proof(report).startswith("proved")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_called_proved_that_is_not(seed: int) -> None:
     """One unit in the last place is below rounding: it passes, and no proof is claimed."""

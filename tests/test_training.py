@@ -16,8 +16,9 @@ from safetensors.numpy import save_file
 
 from handgrad import STAGES, BadInput, Config, Run, make_problem, train
 from handgrad.checkpoint import load_checkpoint
+from handgrad.history import Epoch
 from handgrad.stages.numpy_manual import backward, forward
-from handgrad.training import COLUMNS, accuracy
+from handgrad.training import accuracy
 
 SMALL = Config(epochs=6, n_train=50, n_val=20, batch_size=16, hidden=3)
 
@@ -34,7 +35,7 @@ def identical(one: Run, other: Run) -> bool:
 def test_the_history_is_what_it_says(stage: str) -> None:
     problem = make_problem(SMALL)
     run = train(problem, stage)
-    assert set(run.history) == set(COLUMNS)
+    assert set(run.history) == set(Epoch._fields)
     assert run.history["epoch"].tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert run.steps == 24
     for entry, params in ((0, problem.params), (-1, run.params)):

@@ -13,18 +13,17 @@ import numpy as np
 
 from handgrad.errors import BadInput
 from handgrad.files import reason, write_whole
+from handgrad.history import Epoch
 from handgrad.problem import Config, Parameters, Problem, parameter_shapes
 
 FORMAT = "handgrad checkpoint 1"
-COLUMNS = 10
-"""Of the history, see `training.COLUMNS`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """What is needed to go on after `epoch` whole epochs.
 
-    rows: the history, one row an epoch and epoch 0 first, see `training.COLUMNS`;
+    rows: the history, one row an epoch and epoch 0 first;
     digest: the problem's, so that a run is not continued on other data; stage: who made it.
     """
 
@@ -33,7 +32,7 @@ class Checkpoint:
     stage: str
     epoch: int
     params: Parameters
-    rows: tuple[tuple[float, ...], ...]
+    rows: tuple[Epoch, ...]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -62,7 +61,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         params = Parameters(**tensors)
         sound = (
             epoch >= 0
-            and history.shape == (epoch + 1, COLUMNS)
+            and history.shape == (epoch + 1, len(Epoch._fields))
             and np.array_equal(history[:, 0], np.arange(epoch + 1))
             and np.isfinite(history).all()
             and all(
@@ -72,7 +71,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
         if not sound:
             raise ValueError("its arrays do not fit its configuration")
-        rows = tuple(map(tuple, history.tolist()))
+        rows = tuple(Epoch(int(k), *rest) for k, *rest in history.tolist())
         return Checkpoint(config, metadata["digest"], metadata["stage"], epoch, params, rows)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise BadInput(f"{path} must be a whole checkpoint, got a damaged one: {error}") from None

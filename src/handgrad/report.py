@@ -4,17 +4,20 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from handgrad.exact import Proof
+from handgrad.files import write_whole
+from handgrad.history import Epoch
 from handgrad.parity import FORWARD, GRADIENTS
 from handgrad.stages import REFERENCE
-from handgrad.training import COLUMNS, Run
+from handgrad.training import Run
 from handgrad.verification import Comparison, Verification
 
 MISSING = "–"
@@ -47,13 +50,23 @@ def to_json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def write(out: Path, results: str, runs: Sequence[Run], bound: float | None = None) -> None:
+    """results.json, history.csv and figure.png. bound: of a run's distance, drawn where given."""
+    from handgrad.figures import png, run_figure
+
+    write_whole(out / "results.json", results.encode())
+    write_whole(out / "history.csv", history_csv(runs).encode())
+    if runs:
+        write_whole(out / "figure.png", png(run_figure(runs, bound)))
+
+
 def history_csv(runs: Iterable[Run]) -> str:
     """A line for each stage and epoch, headed by the names of the columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("stage", *COLUMNS))
+    writer.writerow(("stage", *Epoch._fields))
     for run in runs:
-        writer.writerows((run.stage, int(epoch), *rest) for epoch, *rest in run.rows)
+        writer.writerows((run.stage, *row) for row in run.rows)
     return text.getvalue()
 
 

@@ -20,22 +20,9 @@ from handgrad.checkpoint import (
     save_checkpoint,
 )
 from handgrad.errors import BadInput
+from handgrad.history import Epoch
 from handgrad.problem import Array, Parameters, Problem
 from handgrad.stages import REFERENCE, Stage, load, require_device
-
-COLUMNS = (
-    "epoch",
-    "train_loss",
-    "val_loss",
-    "train_accuracy",
-    "val_accuracy",
-    "grad_norm_W1",
-    "grad_norm_b1",
-    "grad_norm_W2",
-    "grad_norm_b2",
-    "active_share",
-)
-Row = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +30,7 @@ class Run:
     """What a training left behind.
 
     stage: the engine's name; params: after the last epoch of the history; rows: the history, see
-    `COLUMNS`; steps: updates made since the initial network, the one that diverged not counted;
+    `Epoch`; steps: updates made since the initial network, the one that diverged not counted;
     seconds: spent in the stage's `sgd` alone, by this call, for timed_steps updates; diverged_at:
     the first step after which a parameter or a number of the history was no longer finite (0: the
     initial network is not), None when there was none;
@@ -54,7 +41,7 @@ class Run:
     stage: str
     problem: Problem
     params: Parameters
-    rows: tuple[Row, ...]
+    rows: tuple[Epoch, ...]
     steps: int
     seconds: float
     timed_steps: int
@@ -63,19 +50,14 @@ class Run:
 
     @property
     def history(self) -> dict[str, Array]:
-        """One array a column, one entry an epoch; entry 0 is the initial network.
-
-        epoch; train_loss, val_loss: mean ½ (f − y)²; train_accuracy, val_accuracy: shares where
-        (f ≥ ½) is the class; grad_norm_W1 … grad_norm_b2: Euclidean norms of the gradient over the
-        whole training set; active_share: of all (sample, unit) pairs, those with a1 > 0.
-        """
-        columns = np.array(self.rows).reshape(-1, len(COLUMNS)).T
-        return {name: column.copy() for name, column in zip(COLUMNS, columns, strict=True)}
+        """One array a column of `Epoch`, one entry an epoch; entry 0 is the initial network."""
+        columns = np.array(self.rows).T
+        return {name: column.copy() for name, column in zip(Epoch._fields, columns, strict=True)}
 
     @property
     def final(self) -> dict[str, float]:
         """The last entry of the history, by column."""
-        return dict(zip(COLUMNS, self.rows[-1], strict=True))
+        return self.rows[-1]._asdict()
 
 
 def train(
@@ -87,14 +69,14 @@ def train(
     checkpoint: Path | str | None = None,
     every: int = 10,
     resume: Path | str | None = None,
-    on_epoch: Callable[[int, Row], None] | None = None,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> Run:
     """Train one stage, or an engine of your own, on the problem.
 
     device: where the tensors live, "cpu", "cuda", …; record: keep the parameters of every step;
     checkpoint: a file, written after every `every` epochs, at the end, and on Ctrl-C;
     resume: a checkpoint to go on from, whichever stage made it; on_epoch: called with the epoch
-    and its row of the history (see `COLUMNS`).
+    and its row of the history.
 
     Training that diverges stops there and says so in `diverged_at`; what was recorded until then
     is kept. Raises `BadInput` for an unknown stage, a device that is not there, or a checkpoint
@@ -206,13 +188,12 @@ class _Driver:
                 )
             yield now, native, perf_counter() - began
 
-    def observe(self, epoch: int, params: Any) -> Row:
+    def observe(self, epoch: int, params: Any) -> Epoch:
         """One row of the history, computed with the stage's own functions."""
         stage, number = self.stage, self.stage.to_numpy
         a1, _, f = stage.forward(self.x, *params)
         _, _, f_val = stage.forward(self.x_val, *params)
         row: tuple[Any, ...] = (
-            epoch,
             number(stage.loss(f, self.y)),
             number(stage.loss(f_val, self.y_val)),
             accuracy(number(f), self.problem.y_train),
@@ -220,7 +201,7 @@ class _Driver:
             *(np.linalg.norm(number(d)) for d in stage.backward(self.x, self.y, *params)),
             np.mean(number(a1) > 0),
         )
-        return tuple(float(value) for value in row)
+        return Epoch(epoch, *map(float, row))
 
     def first_bad_step(self, epoch: int, params: Parameters) -> int:
         """Go through the epoch again, looking after every step: the first that is not finite."""
@@ -241,5 +222,5 @@ def _flat(params: Parameters) -> Array:
     return np.concatenate([p.ravel() for p in params])
 
 
-def _finite(params: Parameters, row: Row) -> bool:
+def _finite(params: Parameters, row: Epoch) -> bool:
     return all(map(math.isfinite, row)) and bool(np.isfinite(_flat(params)).all())

@@ -17,6 +17,7 @@ import numpy as np
 from handgrad import exact
 from handgrad.checker.slopes import Slopes
 from handgrad.errors import BadInput
+from handgrad.history import Epoch
 from handgrad.parity import (
     FORWARD,
     GRADIENTS,
@@ -31,7 +32,12 @@ from handgrad.parity import (
 from handgrad.problem import Array, Parameters, Problem
 from handgrad.rounding import RUN_LIMIT
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
-from handgrad.training import Row, Run, train
+from handgrad.training import Run, train
+
+EQUAL, NOT_EQUAL, UNDECIDED = "equal", "not equal", "undecided"
+
+ALL = "all"
+"""Stands for the stage where a run decides nothing."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,18 @@ class Verification:
         return list(found.values())
 
     @property
+    def verdict(self) -> str:
+        """`EQUAL`; `NOT_EQUAL` where a stage is to blame; else, where runs decide nothing,
+        `UNDECIDED`.
+        """
+        if not self.failures:
+            return EQUAL
+        return UNDECIDED if all(c.stage == ALL for c in self.failures) else NOT_EQUAL
+
+    @property
     def ok(self) -> bool:
         """Whether every bound held; a verification is true where this is."""
-        return not self.failures
+        return self.verdict == EQUAL
 
     def __bool__(self) -> bool:
         return self.ok
@@ -113,7 +128,7 @@ def verify(
     *,
     device: str = "cpu",
     patterns: int | None = None,
-    on_epoch: Callable[[str, int, Row], None] | None = None,
+    on_epoch: Callable[[str, int, Epoch], None] | None = None,
 ) -> Verification:
     """Hold the stages, and engines of your own, to stage 1 and to the three other witnesses.
 
@@ -126,7 +141,10 @@ def verify(
     >>> verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]).ok
     True
     """
-    engines = _by_name([REFERENCE, *([stages] if isinstance(stages, str) else stages)])
+    stages = [stages] if isinstance(stages, str) else list(stages)
+    if not stages:
+        raise BadInput("stages must name at least one to hold to stage 1, got none")
+    engines = _by_name([REFERENCE, *stages])
     dtype = problem.config.dtype
     for engine in engines.values():
         require_device(engine, device, dtype)
@@ -264,14 +282,14 @@ def train_all(
     engines: Mapping[str, Stage],
     problem: Problem,
     device: str,
-    on_epoch: Callable[[str, int, Row], None] | None = None,
+    on_epoch: Callable[[str, int, Epoch], None] | None = None,
 ) -> tuple[dict[str, Run], list[Comparison]]:
     """The recorded runs, and a failure for every engine that could not be trained."""
     runs, failures = {}, []
     for name, engine in engines.items():
         told: list[Exception] = []
 
-        def tell(epoch: int, row: Row, name: str = name, told: list[Exception] = told) -> None:
+        def tell(epoch: int, row: Epoch, name: str = name, told: list[Exception] = told) -> None:
             try:
                 if on_epoch is not None:
                     on_epoch(name, epoch, row)
@@ -307,7 +325,7 @@ def check_runs(
         message = (
             f"all: the runs are not decidable at a learning rate of {problem.config.lr:g}: {why}"
         )
-        yield Comparison("all", "run", "", bound=bound, message=f"{message}; try a smaller rate")
+        yield Comparison(ALL, "run", "", bound=bound, message=f"{message}; try a smaller rate")
 
 
 def _blame(

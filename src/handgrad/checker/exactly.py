@@ -83,8 +83,8 @@ class Exactly:
     def _off(self, given: Array, exact: Array) -> Array:
         if exact.shape != given.shape:
             raise NotExact(f"gradients have shape {exact.shape} on exact numbers")
-        off = self._each(self._number.constant, given) - exact
-        return np.array([abs(float(entry.value)) for entry in off.flat]).reshape(given.shape)
+        off = [self._number.constant(g) - e for g, e in zip(given.flat, exact.flat, strict=True)]
+        return np.array([abs(float(entry.value)) for entry in off]).reshape(given.shape)
 
     def slope(self, directions: Mapping[str, Array]) -> Slope:
         """The loss's slope along a direction, or both at a kink."""

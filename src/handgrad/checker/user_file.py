@@ -1,20 +1,66 @@
 """The gradient check of a file that somebody wrote."""
 
+import os
 import runpy
+import signal
+import sys
 import traceback
 from collections.abc import Mapping
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handgrad.checker.check import gradcheck
 from handgrad.checker.report import Report
 from handgrad.errors import BadInput
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 KINDS = "params, loss and grads (and perhaps activations or reference), or module and inputs"
 
 
 class UserError(Exception):
     """An exception that the user's own file raised; its text is the traceback within that file."""
+
+
+def check_in_a_process(target: str, **options: Any) -> Report:
+    """`check_file` in a process of its own: whatever FILE does, a verdict comes back, or a line.
+
+    What FILE prints goes to standard error. Raises `BadInput` also where the process ended before.
+    """
+    ours, theirs = get_context("spawn").Pipe(duplex=False)
+    child = get_context("spawn").Process(target=_answer, args=(theirs, target, options))
+    child.start()
+    theirs.close()
+    try:
+        found = ours.recv()
+    except EOFError:
+        child.join()
+        raise BadInput(f"{target} must let the check end, but {_end(child.exitcode)}") from None
+    finally:
+        child.kill()
+        child.join()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _answer(to: "Connection", target: str, options: dict[str, Any]) -> None:
+    os.dup2(2, 1)  # what the file prints is no part of the report
+    sys.path.insert(0, str(Path(target.partition(".py:")[0]).resolve().parent))
+    try:
+        to.send(check_file(target, **options))
+    except (BadInput, UserError) as error:
+        to.send(error)
+    except KeyboardInterrupt:  # the parent has it too, and says so
+        os._exit(128 + signal.SIGINT)
+
+
+def _end(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended the process with code {code} (sys.exit?)"
 
 
 def check_file(target: str, **options: Any) -> Report:
@@ -46,6 +92,9 @@ def check_file(target: str, **options: Any) -> Report:
 
 
 def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Report:
+    for name in ("loss", "module", "activations", "reference"):
+        if name in found and not callable(found[name]):
+            raise BadInput(f"{file}: {name} must be a function, got {found[name]!r:.60}")
     optional = ("activations", "structure", "reference")
     options |= {key: found[key] for key in optional if key in found}
     if {"params", "loss", "grads"} <= set(found):

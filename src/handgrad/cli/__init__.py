@@ -1,0 +1,93 @@
+"""The command `handgrad`: a file for each command.
+
+What a command needs is imported when it runs, so that `--help` answers at once.
+"""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Any, NoReturn, TextIO, cast
+
+import typer
+
+from handgrad.cli.check import check
+from handgrad.cli.notebooks import notebooks
+from handgrad.cli.progress import Stopped, signals
+from handgrad.cli.sweep import sweep
+from handgrad.cli.train import train
+from handgrad.cli.verify import verify
+from handgrad.errors import BadInput
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Backpropagation you can prove: four implementations of one tiny network, trained on the "
+    "same data and shown equal, number by number.",
+)
+for command in (verify, train, check, sweep, notebooks):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Run the command. Its exit codes are in README; what goes wrong is told in one line."""
+    _streams()
+    with signals():
+        code = _code()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    sys.exit(code)
+
+
+def _code() -> int:
+    try:
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()  # a pipe may be closed
+        return int(code)
+    except Stopped as stop:
+        _say(f"interrupted; {stop.kept}" if stop.kept else "interrupted")
+        return 128 + stop.number
+    except BrokenPipeError:  # as under `| head -1`: nobody reads on
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 128 + signal.SIGPIPE
+    except (BadInput, typer.TyperException) as error:
+        _say(error.format_message() if isinstance(error, typer.TyperException) else str(error))
+    except (MemoryError, OSError) as error:
+        _say(str(error) or "out of memory: take fewer units, samples or epochs")
+    return 2
+
+
+def _say(text: str) -> None:
+    print(f"handgrad: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _streams() -> None:
+    """A terminal that has no ✗ shows ?; a closed stream takes all and keeps nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    sys.stderr = cast(TextIO, _Heedless(sys.stderr))
+
+
+class _Heedless:
+    """A stream whose device may be full: what is said on the way must not end the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

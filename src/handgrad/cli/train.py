@@ -1,0 +1,81 @@
+"""`handgrad train`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from handgrad.cli.options import Device, Json, with_config
+from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, stopped
+from handgrad.problem import Config, make_problem
+from handgrad.stages import STAGES, load
+
+
+@with_config
+def train(
+    chosen: dict[str, Any],
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help=f"One of {', '.join(STAGES)}.")],
+    *,
+    device: Device = "cpu",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to keep the state in during the training.")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Write the checkpoint every this many epochs.")] = 10,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Continue from this checkpoint. Any stage may have made it. Its options are used."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results.json, history.csv and figure.png."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Train one stage.
+
+    A resumed run ends, bit for bit, where an uninterrupted one does. Ctrl-C leaves the checkpoint
+    at the last whole epoch. Exits with 3 if the training diverges.
+    """
+    from handgrad import report
+    from handgrad.checkpoint import load_checkpoint
+    from handgrad.files import make_folder
+    from handgrad.training import train
+
+    config = (
+        Config(**chosen) if resume is None else replace(load_checkpoint(resume).config, **chosen)
+    )
+    problem = make_problem(config)
+    load(stage)
+    if out is not None:
+        make_folder(out)
+    kept = "nothing was kept: --checkpoint FILE would have"
+    if checkpoint is not None:
+        kept = f"{checkpoint} holds the last whole epoch: go on with --resume {checkpoint}"
+    with stopped(kept), epochs_bar(config.epochs) as on_epoch:
+        run = train(
+            problem,
+            stage,
+            device=device,
+            checkpoint=checkpoint,
+            every=every,
+            resume=resume,
+            on_epoch=lambda epoch, row: on_epoch(stage, epoch, row),
+        )
+    results = report.to_json(report.run_results(run))
+    if out is not None:
+        report.write(out, results, [run])
+    if as_json:
+        print(results, end="")
+    console = console_on(stderr=as_json)
+    final = run.final
+    say(
+        console,
+        f"{stage}: {final['epoch']} epochs, {run.steps} steps, training loss "
+        f"{final['train_loss']:.6g}, accuracy {final['train_accuracy']:.3f} in training, "
+        f"{final['val_accuracy']:.3f} held out",
+    )
+    say_if_diverged(run, console)
+    return 0 if run.diverged_at is None else 3

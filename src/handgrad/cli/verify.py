@@ -1,0 +1,64 @@
+"""`handgrad verify`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from handgrad.cli.options import Device, Json, with_config
+from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, stopped
+from handgrad.problem import Config, make_problem
+
+SENTENCES = {
+    "equal": "Equal: every bound holds.",
+    "not equal": "Not equal: see above.",
+    "undecided": "Undecided: what could be compared is equal; see above.",
+}
+
+
+@with_config
+def verify(
+    chosen: dict[str, Any],
+    *,
+    device: Device = "cpu",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results. Default runs/SEED-HASH."),
+    ] = None,
+    prove: Annotated[
+        int | None,
+        typer.Option(help="Patterns to draw for the proof of stage 1. Default: below a second."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Train all four stages on one problem and show that they are equal.
+
+    Stage 1's gradients are proved in exact arithmetic. Prints one table: each difference beside the
+    bound that rounding allows. Writes results.json, history.csv and figure.png. Exits with 0 only
+    if every bound holds; with 1 it names the stage, the quantity and the place; with 3 the runs
+    decide nothing.
+    """
+    from handgrad import report
+    from handgrad.files import make_folder
+    from handgrad.verification import EQUAL, UNDECIDED, verify
+
+    problem = make_problem(Config(**chosen))
+    config = problem.config
+    out = make_folder(out or Path("runs") / f"{config.seed}-{config.short_hash()}")
+    with stopped("nothing was written"), epochs_bar(config.epochs) as on_epoch:
+        verification = verify(problem, device=device, patterns=prove, on_epoch=on_epoch)
+    results = report.to_json(report.results(verification))
+    runs = list(verification.runs.values())
+    found = verification.largest(runs[0].stage, "run") if runs else None
+    report.write(out, results, runs, None if found is None else found.bound)
+    if as_json:
+        print(results, end="")
+    console = console_on(stderr=as_json)
+    console.print(report.table(verification))
+    say(console, report.said_of(verification.proof))
+    for failure in verification.failures:
+        say(console, failure.message, style="red")
+    for run in runs:
+        say_if_diverged(run, console)
+    say(console, f"{SENTENCES[verification.verdict]} Written to {out}")
+    return {EQUAL: 0, UNDECIDED: 3}.get(verification.verdict, 1)
