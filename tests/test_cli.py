@@ -39,6 +39,7 @@ def handgrad(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.slow
 def test_verify_prints_the_table_and_writes_the_results(tmp_path: Path) -> None:
     done = handgrad("verify", *SMALL, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -61,6 +62,7 @@ def test_verify_prints_the_table_and_writes_the_results(tmp_path: Path) -> None:
     assert json.loads((out / "results.json").read_text())["ok"] is True
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_all_else_goes_to_standard_error(tmp_path: Path) -> None:
     done = handgrad("verify", *SMALL, "--json", "--out", "here", cwd=tmp_path)
     assert done.returncode == 0
@@ -81,6 +83,7 @@ def test_json_is_one_object_and_all_else_goes_to_standard_error(tmp_path: Path) 
     assert results["exact"]["pytorch_autograd"] == {"max_abs_diff": 0.0, "bound": 0.0}
 
 
+@pytest.mark.slow
 def test_a_number_that_does_not_exist_is_null(tmp_path: Path) -> None:
     done = handgrad("verify", *SMALL[2:], "--epochs", "0", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -89,6 +92,7 @@ def test_a_number_that_does_not_exist_is_null(tmp_path: Path) -> None:
     assert (stage["steps"], stage["microseconds_per_step"]) == (0, None)
 
 
+@pytest.mark.slow
 def test_verify_exits_with_3_when_training_diverges(tmp_path: Path) -> None:
     done = handgrad("verify", *SMALL, "--lr", "1e30", "--json", cwd=tmp_path)
     assert done.returncode == 3
@@ -122,6 +126,7 @@ def test_a_broken_stage_is_named_in_the_table_and_in_json(
     assert "Not equal" in printed.err
 
 
+@pytest.mark.slow
 def test_train_goes_on_from_a_checkpoint_with_its_options(tmp_path: Path) -> None:
     whole = handgrad("train", "numpy_manual", *SMALL, "--json", cwd=tmp_path)
     first = [*SMALL[2:], "--epochs", "2", "--checkpoint", "run", "--every", "1"]
@@ -178,6 +183,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_so(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "run").epoch > 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_verify_says_so(tmp_path: Path) -> None:
     command = ("verify", "--epochs", "20000")
     with started(*command, cwd=tmp_path, stderr=subprocess.PIPE) as process:

@@ -22,6 +22,7 @@ def test_the_table_in_the_readme_has_them_all() -> None:
     assert codes == ["0", "1", "2", "3", "130", "143", "141"]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_decides_nothing(tmp_path: Path) -> None:
     done = handgrad("verify", *SMALL, "--lr", "40", "--out", "here", cwd=tmp_path)
     assert done.returncode == 3, done.stdout
@@ -109,6 +110,7 @@ def test_a_file_that_takes_long_is_stopped_with_the_command(tmp_path: Path) -> N
     assert process.returncode == 143
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_141_and_the_files_are_there(tmp_path: Path) -> None:
     reads, writes = os.pipe()
     os.close(reads)
@@ -127,6 +129,7 @@ def test_a_closed_pipe_is_141_and_the_files_are_there(tmp_path: Path) -> None:
     assert names == {"results.json", "history.csv", "figure.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [">&-", "2>&-", "2>/dev/full"])
 def test_a_stream_that_is_closed_or_full_changes_no_verdict(end: str, tmp_path: Path) -> None:
     line = " ".join([*COMMAND, "verify", *SMALL, "--out", "here", end])
@@ -135,6 +138,7 @@ def test_a_stream_that_is_closed_or_full_changes_no_verdict(end: str, tmp_path: 
     assert (tmp_path / "here" / "results.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [["-O"], ["-W", "error"]])
 def test_flags_of_python_change_no_verdict(flags: list[str], tmp_path: Path) -> None:
     for arguments, code in (

@@ -197,6 +197,7 @@ def test_every_mistake_of_the_catalogue_fails(name: str) -> None:
             assert gradcheck(network.loss, network.params, grads).verdict == "fail", (name, layer)
 
 
+@pytest.mark.slow
 def test_an_error_at_twice_the_bound_is_always_seen() -> None:
     network = Network(6)
     rng = np.random.default_rng(0)

@@ -298,6 +298,7 @@ def run_alone(notebook: Any, kernel: str, folder: Path) -> Any:
     return notebook
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @EACH
 def test_a_notebook_runs_alone_and_prints_what_it_shows(
@@ -313,6 +314,7 @@ def test_a_notebook_runs_alone_and_prints_what_it_shows(
         assert kinds[0] == kinds[1], cell.source
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_the_kernels_are_alone_and_offline(kernel: str, tmp_path: Path) -> None:
     probe = (

@@ -21,6 +21,7 @@ def table(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
+@pytest.mark.slow
 def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "handgrad", "verify"],
@@ -43,6 +44,7 @@ def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
                 assert cell == there or ROUND_OFF.fullmatch(there)
 
 
+@pytest.mark.slow
 def test_the_sweep_prints_what_the_readme_shows(tmp_path: Path) -> None:
     (command,) = re.findall(r"^\.venv/bin/handgrad (sweep .*)$", README, re.MULTILINE)
     done = subprocess.run(

@@ -267,15 +267,16 @@ def test_an_error_says_its_size_and_rtol_allows_it() -> None:
         def grads(p: Params, size: float = size) -> Params:
             return {"w": 3 * p["w"] ** 2 * (1 + size)}
 
-        report = gradcheck(loss, w, grads)
+        report = gradcheck(loss, w, grads, seed=0)
         assert report.verdict == "fail"
         assert report["w"].error == pytest.approx(size, rel=0.2)
         assert ("an epsilon that was left out" in str(report)) == (size < 1e-4)
-        allowed = gradcheck(loss, w, grads, rtol=2 * size)
+        allowed = gradcheck(loss, w, grads, rtol=2 * size, seed=0)
         assert allowed.verdict == "pass", str(allowed)
-        assert gradcheck(loss, w, grads, rtol=size / 10).verdict == "fail"
+        assert gradcheck(loss, w, grads, rtol=size / 10, seed=0).verdict == "fail"
 
 
+@pytest.mark.slow
 def test_a_pass_is_worth_what_it_says() -> None:
     """An error of the bound, at every point, is caught in 99 of 100; a third of it not always."""
     rng = np.random.default_rng(0)
@@ -546,6 +547,7 @@ def test_a_solver_s_stairs_are_no_slopes(tolerance: float, seed: int) -> None:
     assert gradcheck(loss, {"w": w}, lambda p: grads(p, 3.0), seed=seed).verdict == "fail"
 
 
+@pytest.mark.slow
 def test_a_function_that_jumps_here_and_there_is_no_staircase() -> None:
     """Between its jumps a hard shrinkage has slopes, and an error of 1 % is seen."""
     shrink = nn.Hardshrink()

@@ -12,6 +12,7 @@ def test_the_default_run_reaches_093() -> None:
     assert train(make_problem()).final["val_accuracy"] >= 0.93
 
 
+@pytest.mark.slow
 def test_how_often_training_succeeds() -> None:
     """The share of seeds that reach 0.93: at least what the project says of each network."""
     table = run_sweep(Grid(seeds=2000, hidden=(4, 8, 16), init=("he", "normal:0.1"), every=0))

@@ -89,6 +89,7 @@ def largest_difference(
     return max(differences), columns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_replica_is_stage_1s_training(shape: str) -> None:
     grid = Grid(dtype="float64", **SHAPES[shape])
@@ -97,6 +98,7 @@ def test_every_replica_is_stage_1s_training(shape: str) -> None:
     assert difference <= 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["default", "narrow"])
 def test_float32_is_stage_1s_training(shape: str) -> None:
     """To the bound of each run: `parity.run_bound` measures how chaotic it is."""
@@ -248,6 +250,7 @@ def test_the_summary() -> None:
 SWEEP = ["sweep", "--seeds", "2600", "--hidden", "2,4", "--epochs", "60", "--out", "kept"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_and_resumed_it_is_the_same_table(tmp_path: Path) -> None:
     grid = Grid(seeds=2600, hidden=(2, 4), epochs=60)
     parts = tmp_path / "kept" / "parts"
@@ -325,6 +328,7 @@ def test_results_that_were_damaged_are_told(tmp_path: Path) -> None:
         run_sweep(grid, tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "handgrad", "sweep", "--seeds", "200000", "--out", "kept"]
     with subprocess.Popen(
@@ -338,6 +342,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert "handgrad: interrupted; go on with --resume --out kept" in said
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of what Dask says while a worker dies
 def test_a_cluster_that_loses_a_worker_loses_nothing(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
@@ -446,6 +451,7 @@ def test_without_the_extra_it_says_what_to_install(module: str, extra: str, tmp_
     )
 
 
+@pytest.mark.slow
 def test_figures_of_what_diverged_say_so(tmp_path: Path) -> None:
     command = "sweep --seeds 20 --lr 100,0.1 --epochs 20 --vary all --vary init --out kept"
     done = handgrad(*command.split(), cwd=tmp_path)
@@ -454,6 +460,7 @@ def test_figures_of_what_diverged_say_so(tmp_path: Path) -> None:
         assert "without 40 that diverged" in (tmp_path / "kept" / f"{name}.svg").read_text()
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_for_every_group(tmp_path: Path) -> None:
     done = handgrad(
         "sweep", "--seeds", "40", "--epochs", "20", "--vary", "each", "--out", "kept", cwd=tmp_path

@@ -102,6 +102,7 @@ PRINT_RUN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["numpy_manual", "pytorch_nn_module"])
 def test_a_run_is_the_same_in_every_process_and_with_any_number_of_threads(stage: str) -> None:
     printed = set()

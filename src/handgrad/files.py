@@ -1,8 +1,12 @@
 """Files that are written whole or not at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
+
+from filelock import FileLock, Timeout
 
 from handgrad.errors import BadInput
 
@@ -39,6 +43,33 @@ def make_folder(path: Path) -> Path:
             f"{path} must be a folder that can be written, got: {reason(error)}; choose another"
         ) from None
     return path
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else writes the file, or into the folder, at `path` while this is open.
+
+    Raises `BadInput` where somebody does. The lock is the system's: a kill lets go of it.
+    """
+    file = path / "handgrad.lock" if path.is_dir() else path.with_name(f"{path.name}.lock")
+    lock = FileLock(file, timeout=0)
+    if not file.parent.is_dir():  # the lock would make it; whoever writes says that it is not there
+        yield
+        return
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BadInput(
+            f"{path} must be written by one process at a time, and another handgrad is at it: wait "
+            "for it, or choose another"
+        ) from None
+    except OSError as error:
+        raise BadInput(f"{path} must be a file that can be written, got: {reason(error)}") from None
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        lock.release()
 
 
 def reason(error: OSError) -> str:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from handgrad.errors import BadInput
+from handgrad.room import require_room
 
 Array = np.ndarray
 
@@ -191,6 +192,9 @@ def make_problem(config: Config | None = None) -> Problem:
     ((4, 2), (4, 1), (200, 4))
     """
     config = config or Config()
+    c = config
+    numbers = c.n_train * (c.epochs + 3) + 3 * c.n_val + 4 * c.hidden + 1
+    require_room(8 * numbers, "hidden, n_train, n_val and epochs")
     data, init, order = (
         np.random.SeedSequence(config.seed if own is None else own).spawn(3)[stream]
         for stream, own in enumerate((config.data_seed, config.init_seed, config.order_seed))

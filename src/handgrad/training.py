@@ -20,8 +20,10 @@ from handgrad.checkpoint import (
     save_checkpoint,
 )
 from handgrad.errors import BadInput
+from handgrad.files import alone
 from handgrad.history import Epoch
 from handgrad.problem import Array, Parameters, Problem
+from handgrad.room import require_room
 from handgrad.stages import REFERENCE, Stage, load, require_device
 
 
@@ -91,7 +93,23 @@ def train(
         raise BadInput(f"every must be a whole number of at least 1, got {every!r}")
     if record and resume is not None:
         raise BadInput("record needs the run from its first step: leave resume out")
-    file = None if checkpoint is None else Path(checkpoint)
+    _require_room(problem, record)
+    if checkpoint is not None:
+        with alone(Path(checkpoint)):
+            return _train(problem, stage, device, record, Path(checkpoint), every, resume, on_epoch)
+    return _train(problem, stage, device, record, None, every, resume, on_epoch)
+
+
+def _train(
+    problem: Problem,
+    stage: str | Stage,
+    device: str,
+    record: bool,
+    file: Path | None,
+    every: int,
+    resume: Path | str | None,
+    on_epoch: Callable[[int, Epoch], None] | None,
+) -> Run:
     if file is not None and file.exists() and (resume is None or not file.samefile(resume)):
         raise BadInput(
             f"{file} exists, and may hold another training: resume from it, or choose another name"
@@ -142,6 +160,16 @@ def train(
     return Run(
         driver.stage.name, problem, params, tuple(rows), steps, seconds, timed, diverged_at, kept
     )
+
+
+def _require_room(problem: Problem, record: bool) -> None:
+    """The history holds a1, h1 and their gradients over a whole set; a record every step."""
+    c = problem.config
+    numbers = 4 * max(c.n_train, c.n_val) * c.hidden
+    if record:
+        numbers += (c.epochs * c.steps_per_epoch + 1) * (4 * c.hidden + 1)
+    size = np.dtype(c.dtype).itemsize * numbers
+    require_room(size, "hidden, n_train, n_val and epochs")
 
 
 class _Driver:

@@ -19,6 +19,9 @@ from handgrad.checker.rounding import Results
 from handgrad.errors import BadInput
 from handgrad.exact.numbers import Dual
 
+MOST = 10_000
+"""Points at which a program is checked."""
+
 FAST = 1e-4
 """An error of this share is allowed on a GPU below float64."""
 
@@ -40,6 +43,8 @@ class Options:
             whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
             if not (whole and value >= least) and (name, value) != ("directions", None):
                 raise BadInput(f"{name} must be a whole number of at least {least}, got {value}")
+        if self.points > MOST:
+            raise BadInput(f"points must be at most {MOST:,}, got {self.points:,}")
         for name, low, high in (("delta", 0, 1), ("resolve", 0, math.inf), ("rtol", -1e-300, 1)):
             value = getattr(self, name)
             if not (isinstance(value, float | int | np.number) and low < value < high):

@@ -6,12 +6,14 @@ What a command needs is imported when it runs, so that `--help` answers at once.
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any, NoReturn, TextIO, cast
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 
+from handgrad import __version__
 from handgrad.cli.check import check
 from handgrad.cli.notebooks import notebooks
 from handgrad.cli.progress import Stopped, signals
@@ -21,13 +23,33 @@ from handgrad.cli.verify import verify
 from handgrad.errors import BadInput
 
 app = typer.Typer(
-    add_completion=False,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
-    help="Backpropagation you can prove: four implementations of one tiny network, trained on the "
-    "same data and shown equal, number by number.",
 )
-for command in (verify, train, check, sweep, notebooks):
-    app.command()(command)
+EXAMPLES: dict[Callable[..., int], tuple[str, str]] = {
+    verify: ("verify", "verify --seed 7 --hidden 3 --out here"),
+    train: ("train numpy_manual --epochs 50", "train pytorch_autograd --checkpoint run"),
+    check: ("check examples/numpy_backward.py", "check mine.py:layer --rtol 1e-3"),
+    sweep: ("sweep --seeds 1000 --hidden 2,4,8", "sweep --from sweeps/HASH"),
+    notebooks: ("notebooks lessons", "notebooks lessons --force"),
+}
+for command, lines in EXAMPLES.items():
+    shown = ", ".join(f"`handgrad {line}`" for line in lines)
+    app.command(epilog=f"Examples: {shown}")(command)
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    """Backpropagation you can prove: four implementations of one tiny network, trained on the same
+    data and shown equal, number by number.
+    """
+    if version:
+        print(f"handgrad {__version__}")
+        raise typer.Exit
 
 
 def main() -> NoReturn:

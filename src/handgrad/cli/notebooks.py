@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from handgrad.cli.options import named
+
 
 def notebooks(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy them into.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=named, metavar="DIR", help="Folder to copy them into.")
+    ],
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that you have changed.")
     ] = False,

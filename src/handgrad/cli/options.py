@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import Field, fields
 from functools import wraps
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,15 @@ CONFIG_HELP = {
     "init_seed": "A seed for the initial weights alone.",
     "order_seed": "A seed for the batch order alone.",
 }
+
+
+def named(text: str) -> Path:
+    """A file or folder, which must have a name: '' would be the current folder."""
+    if not text.strip() or "\0" in text:
+        raise typer.BadParameter(f"it must name a file or folder, got {text!r}")
+    return Path(text)
+
+
 Device = Annotated[str, typer.Option(help="Device for PyTorch's tensors: cpu, cuda, …")]
 Json = Annotated[
     bool,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from handgrad.cli.options import Json
+from handgrad.cli.options import Json, named
 from handgrad.cli.progress import console_on, say, stopped, trainings_bar
 from handgrad.errors import BadInput
 
@@ -36,12 +36,14 @@ def sweep(
         typer.Option(help="Measure held-out accuracy every this many epochs. 0: only at the end."),
     ] = 10,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results. Default sweeps/HASH.")
+        Path | None, typer.Option(parser=named, help="Folder for the results. Default sweeps/HASH.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the sweep in --out.")] = False,
     drawn_from: Annotated[
         Path | None,
-        typer.Option("--from", help="Print and draw a finished sweep again, without training."),
+        typer.Option(
+            "--from", parser=named, help="Print and draw a finished sweep again, without training."
+        ),
     ] = None,
     backend: Annotated[str, typer.Option(help="local, or dask (needs --address).")] = "local",
     address: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from handgrad.cli.options import Device, Json, with_config
+from handgrad.cli.options import Device, Json, named, with_config
 from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, stopped
 from handgrad.problem import Config, make_problem
 from handgrad.stages import STAGES, load
@@ -19,18 +19,20 @@ def train(
     *,
     device: Device = "cpu",
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File to keep the state in during the training.")
+        Path | None,
+        typer.Option(parser=named, help="File to keep the state in during the training."),
     ] = None,
     every: Annotated[int, typer.Option(help="Write the checkpoint every this many epochs.")] = 10,
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Continue from this checkpoint. Any stage may have made it. Its options are used."
+            parser=named,
+            help="Continue from this checkpoint. Any stage may have made it. Its options are used.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for results.json, history.csv and figure.png."),
+        typer.Option(parser=named, help="Folder for results.json, history.csv and figure.png."),
     ] = None,
     as_json: Json = False,
 ) -> int:

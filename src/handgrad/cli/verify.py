@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from handgrad.cli.options import Device, Json, with_config
+from handgrad.cli.options import Device, Json, named, with_config
 from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, stopped
 from handgrad.problem import Config, make_problem
 
@@ -23,7 +23,7 @@ def verify(
     device: Device = "cpu",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results. Default runs/SEED-HASH."),
+        typer.Option(parser=named, help="Folder for the results. Default runs/SEED-HASH."),
     ] = None,
     prove: Annotated[
         int | None,
@@ -39,18 +39,19 @@ def verify(
     decide nothing.
     """
     from handgrad import report
-    from handgrad.files import make_folder
+    from handgrad.files import alone, make_folder
     from handgrad.verification import EQUAL, UNDECIDED, verify
 
     problem = make_problem(Config(**chosen))
     config = problem.config
     out = make_folder(out or Path("runs") / f"{config.seed}-{config.short_hash()}")
-    with stopped("nothing was written"), epochs_bar(config.epochs) as on_epoch:
-        verification = verify(problem, device=device, patterns=prove, on_epoch=on_epoch)
-    results = report.to_json(report.results(verification))
-    runs = list(verification.runs.values())
-    found = verification.largest(runs[0].stage, "run") if runs else None
-    report.write(out, results, runs, None if found is None else found.bound)
+    with alone(out):
+        with stopped("nothing was written"), epochs_bar(config.epochs) as on_epoch:
+            verification = verify(problem, device=device, patterns=prove, on_epoch=on_epoch)
+        results = report.to_json(report.results(verification))
+        runs = list(verification.runs.values())
+        found = verification.largest(runs[0].stage, "run") if runs else None
+        report.write(out, results, runs, None if found is None else found.bound)
     if as_json:
         print(results, end="")
     console = console_on(stderr=as_json)

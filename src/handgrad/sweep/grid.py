@@ -10,12 +10,16 @@ import numpy as np
 
 from handgrad.errors import BadInput
 from handgrad.problem import Config, short_hash, whole_number
+from handgrad.room import require_room
 
 SOURCES = ("data", "init", "order")
 """The three sources of luck; each has a stream of its own."""
 
 CHUNK = 512
 """Trainings that are done, and written, together: a fraction of a second's work."""
+
+WORK = 10**17
+"""Units × samples × epochs over all trainings; two cores do some 3 · 10⁹ a second."""
 
 MOST = 100_000_000
 """Trainings in one sweep: a day's work for two cores."""
@@ -103,6 +107,15 @@ class Grid:
                 f"a sweep must be of at most {MOST:,} trainings, got {self.trainings:,}: take "
                 "fewer seeds or combinations"
             )
+        sizes = sum(c.hidden * c.n_train * c.epochs for c, _ in self.cells) * self.seeds
+        if sizes > WORK:
+            raise BadInput(
+                f"a sweep must be of at most {WORK:.0e} units × samples × epochs, a year's work, "
+                f"got {sizes:.0e}: take fewer of them"
+            )
+        widest = max(c.hidden * max(c.n_train, c.n_val) for c, _ in self.cells)
+        looks = self.epochs // self.every if self.every else 1
+        require_room(16 * widest + 4 * CHUNK * looks, "hidden, n_train, n_val and epochs")
 
     @cached_property
     def cells(self) -> list[Cell]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from handgrad.files import alone, make_folder
 from handgrad.sweep.backends import Backend, connected
 from handgrad.sweep.engine import train_chunk
 from handgrad.sweep.grid import Chunk, Grid
@@ -78,7 +79,7 @@ def fill(
     on_progress: Callable[[int], None],
 ) -> None:
     """`run_sweep` into a folder, without holding the table in memory."""
-    with connected(address) as backend:  # first: where nobody answers, nothing is written
+    with connected(address) as backend, alone(make_folder(folder)):  # nobody may answer
         store = Store(folder, grid, resume)
         missing = [chunk for chunk in grid.chunks if chunk.number not in store.done]
         on_progress(grid.trainings - sum(chunk.stop - chunk.start for chunk in missing))
