@@ -33,7 +33,7 @@ COMMANDS = [
     ("sweep --seeds 1000000000000", "a sweep must be of at most 100,000,000 trainings"),
     ("sweep --hidden 1000000000000 --seeds 1", MEMORY),
     ("sweep --epochs 1000000000000 --seeds 1", MEMORY),
-    ("sweep --epochs 10000000 --seeds 1000000", "units × samples × epochs, a year's work"),
+    ("sweep --epochs 100000000 --seeds 1000000", "units × samples × epochs, a year's work"),
     ("sweep --out ''", "it must name a file or folder, got ''"),
     ("sweep --from ''", "it must name a file or folder, got ''"),
     ("notebooks ''", "it must name a file or folder, got ''"),
@@ -70,9 +70,9 @@ CALLS: dict[str, tuple[Any, str]] = {
     "seed": (lambda: gradcheck(square, ONE, double, seed=-1), "seed must be a whole number"),
     "hidden": (lambda: make_problem(Config(hidden=10**20)), MEMORY),
     "epochs": (lambda: make_problem(Config(epochs=10**20)), MEMORY),
-    "history": (lambda: train(make_problem(Config(hidden=10**8, epochs=0))), MEMORY),
+    "history": (lambda: train(make_problem(Config(hidden=10**5, n_train=10**6, epochs=0))), MEMORY),
     "stages": (lambda: verify(make_problem(Config(epochs=0)), []), "stages must name at least one"),
-    "grid": (lambda: Grid(hidden=(10**12,)), MEMORY),
+    "grid": (lambda: Grid(hidden=(10**9,), seeds=1, epochs=1), MEMORY),
 }
 
 
