@@ -175,8 +175,8 @@ def _drawn(claim: Claim, bases: Iterable[Arrays], rng: np.random.Generator) -> D
         except ZeroDivisionError:  # at this point; at all of them?
             continue
     raise BadInput(
-        "the code must come out alike next to a point, but its comparisons differ however near, or "
-        "it divides by exactly 0"
+        "the code must come out alike next to a point, but its comparisons differ however near, it "
+        "divides by exactly 0, or it draws random numbers"
     )
 
 
