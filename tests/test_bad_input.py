@@ -90,12 +90,13 @@ def test_a_function_refuses_it_in_one_sentence(name: str) -> None:
         ["verify", *SMALL, "--out", "here"],
         ["sweep", "--seeds", "2", "--epochs", "1", "--out", "here"],
         ["sweep", "--seeds", "2", "--epochs", "1", "--out", "here", "--resume"],
+        ["train", "numpy_manual", *SMALL, "--out", "here"],
         ["train", "numpy_manual", *SMALL, "--checkpoint", "here"],
     ],
-    ids=["verify", "sweep", "sweep --resume", "train"],
+    ids=["verify", "sweep", "sweep --resume", "train --out", "train --checkpoint"],
 )
 def test_one_writes_at_a_time(line: list[str], tmp_path: Path) -> None:
-    if line[0] != "train":
+    if "--checkpoint" not in line:
         (tmp_path / "here").mkdir()
     with alone(tmp_path / "here"):
         done = handgrad(*line, cwd=tmp_path)

@@ -1,5 +1,6 @@
 """`handgrad train`."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,7 +44,7 @@ def train(
     """
     from handgrad import report
     from handgrad.checkpoint import load_checkpoint
-    from handgrad.files import make_folder
+    from handgrad.files import alone, make_folder
     from handgrad.training import train
 
     config = (
@@ -51,24 +52,25 @@ def train(
     )
     problem = make_problem(config)
     load(stage)
-    if out is not None:
-        make_folder(out)
     kept = "nothing was kept: --checkpoint FILE would have"
     if checkpoint is not None:
         kept = f"{checkpoint} holds the last whole epoch: go on with --resume {checkpoint}"
-    with stopped(kept), epochs_bar(config.epochs) as on_epoch:
-        run = train(
-            problem,
-            stage,
-            device=device,
-            checkpoint=checkpoint,
-            every=every,
-            resume=resume,
-            on_epoch=lambda epoch, row: on_epoch(stage, epoch, row),
-        )
-    results = report.to_json(report.run_results(run))
-    if out is not None:
-        report.write(out, results, [run])
+    with ExitStack() as held:
+        if out is not None:
+            held.enter_context(alone(make_folder(out)))
+        with stopped(kept), epochs_bar(config.epochs) as on_epoch:
+            run = train(
+                problem,
+                stage,
+                device=device,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
+                on_epoch=lambda epoch, row: on_epoch(stage, epoch, row),
+            )
+        results = report.to_json(report.run_results(run))
+        if out is not None:
+            report.write(out, results, [run])
     if as_json:
         print(results, end="")
     console = console_on(stderr=as_json)
