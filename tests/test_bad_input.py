@@ -29,7 +29,8 @@ COMMANDS = [
     ("train numpy_manual --out ' '", "it must name a file or folder, got ' '"),
     ("train numpy_manual --checkpoint ''", "it must name a file or folder, got ''"),
     ("train numpy_manual --resume ''", "it must name a file or folder, got ''"),
-    ("train numpy_manual --resume /dev/null", "/dev/null must be a file that can be read"),
+    ("train numpy_manual --resume /dev/null", "/dev/null must be a file, got a folder, a device"),
+    ("train numpy_manual --resume .", ". must be a file, got a folder, a device or a pipe"),
     ("sweep --seeds 1000000000000", "a sweep must be of at most 100,000,000 trainings"),
     ("sweep --hidden 1000000000000 --seeds 1", MEMORY),
     ("sweep --epochs 1000000000000 --seeds 1", MEMORY),
@@ -105,3 +106,26 @@ def test_one_writes_at_a_time(line: list[str], tmp_path: Path) -> None:
     done = handgrad(*line, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not [*tmp_path.rglob("*.lock")]
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    import os
+
+    import torch
+    from safetensors.torch import save_file
+
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "sweep.json").write_text("[" * 200_000)
+    metadata = {"format": "handgrad checkpoint 1", "config": "{}", "epoch": "0"}
+    tensors = {"W1": torch.zeros(2, 2, dtype=torch.bfloat16), "history": torch.zeros(1, 10)}
+    save_file(tensors, tmp_path / "narrow", metadata)
+    for line, says in (
+        ("train numpy_manual --resume pipe", "pipe must be a file, got a folder, a device or a"),
+        ("train numpy_manual --resume narrow", "narrow must"),
+        ("sweep --from deep", "deep must hold a sweep (a readable sweep.json), and does not"),
+    ):
+        done = handgrad(*line.split(), cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert says in done.stderr
+        assert len(done.stderr.splitlines()) == 1

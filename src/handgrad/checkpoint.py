@@ -101,6 +101,8 @@ def require_same_problem(path: Path, checkpoint: Checkpoint, problem: Problem) -
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path} must be a file, got a folder, a device or a pipe")
     try:
         path.open("rb").close()  # the library's own message for a missing file names no reason
         with safe_open(path, framework="numpy") as file:
@@ -110,6 +112,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
                     f"{path} must be a checkpoint of handgrad train, got another safetensors file"
                 )
             return metadata, {key: file.get_tensor(key) for key in keys}
+    except (AttributeError, TypeError) as error:  # a dtype that NumPy has not
+        raise BadInput(f"{path} must hold float64 or float32 arrays, got: {error}") from None
     except OSError as error:
         raise BadInput(f"{path} must be a file that can be read, got: {reason(error)}") from None
     except SafetensorError as error:

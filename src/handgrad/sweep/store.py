@@ -84,7 +84,7 @@ def read_grid(folder: Path) -> Grid:
     """The grid of a sweep's folder. Raises `BadInput` where there is none."""
     try:
         return Grid.from_dict(json.loads((folder / "sweep.json").read_text()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         raise BadInput(
             f"{folder} must hold a sweep (a readable sweep.json), and does not"
         ) from None
