@@ -29,8 +29,14 @@ COMMANDS = [
     ("train numpy_manual --out ' '", "it must name a file or folder, got ' '"),
     ("train numpy_manual --checkpoint ''", "it must name a file or folder, got ''"),
     ("train numpy_manual --resume ''", "it must name a file or folder, got ''"),
-    ("train numpy_manual --resume /dev/null", "/dev/null must be a file, got a folder, a device"),
-    ("train numpy_manual --resume .", ". must be a file, got a folder, a device or a pipe"),
+    (
+        "train numpy_manual --resume /dev/null",
+        "/dev/null must be a file that can be read, got a folder, a device",
+    ),
+    (
+        "train numpy_manual --resume .",
+        ". must be a file that can be read, got a folder, a device or a pipe",
+    ),
     ("sweep --seeds 1000000000000", "a sweep must be of at most 100,000,000 trainings"),
     ("sweep --hidden 1000000000000 --seeds 1", MEMORY),
     ("sweep --epochs 1000000000000 --seeds 1", MEMORY),
@@ -121,7 +127,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     tensors = {"W1": torch.zeros(2, 2, dtype=torch.bfloat16), "history": torch.zeros(1, 10)}
     save_file(tensors, tmp_path / "narrow", metadata)
     for line, says in (
-        ("train numpy_manual --resume pipe", "pipe must be a file, got a folder, a device or a"),
+        (
+            "train numpy_manual --resume pipe",
+            "pipe must be a file that can be read, got a folder, a device or a",
+        ),
         ("train numpy_manual --resume narrow", "narrow must"),
         ("sweep --from deep", "deep must hold a sweep (a readable sweep.json), and does not"),
     ):

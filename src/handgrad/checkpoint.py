@@ -102,7 +102,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     if path.exists() and not path.is_file():
-        raise BadInput(f"{path} must be a file, got a folder, a device or a pipe")
+        raise BadInput(f"{path} must be a file that can be read, got a folder, a device or a pipe")
     try:
         path.open("rb").close()  # the library's own message for a missing file names no reason
         with safe_open(path, framework="numpy") as file:
