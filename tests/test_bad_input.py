@@ -91,6 +91,7 @@ def test_a_function_refuses_it_in_one_sentence(name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

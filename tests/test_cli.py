@@ -277,6 +277,7 @@ def test_notebooks_are_copied_and_never_over_changed_ones(tmp_path: Path) -> Non
     assert handgrad("notebooks", "mine", "--force", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_help_is_enough_to_use_it(tmp_path: Path) -> None:
     for arguments in ([], ["--help"]):
         done = handgrad(*arguments, cwd=tmp_path)

@@ -85,6 +85,7 @@ def started(arguments: list[str], cwd: Path, **options: Any) -> "subprocess.Pope
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("after", [0.3, 3.0])
 def test_a_signal_ends_the_work_in_one_line(

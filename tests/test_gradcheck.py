@@ -624,6 +624,7 @@ def test_float32_passes_beside_its_reference(seed: int) -> None:
     assert "from the reference; rounding may move it by" in str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_wrong_gradients_fail_in_every_dtype(dtype: torch.dtype) -> None:
     given = narrow(Network(1), dtype)

@@ -654,6 +654,7 @@ def by_autograd(loss: Any) -> Any:
     return lambda p: dict(zip(p, torch.autograd.grad(loss(p), list(p.values())), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_float32_tensor_program_meets_its_own_tensors_in_float64(seed: int) -> None:
     """Data, buffers, casts and dtypes that the program brings are float32."""
@@ -733,6 +734,7 @@ def test_an_error_that_only_the_given_point_can_show_is_not_said_to_be_there_alo
     assert report.cause == "wrong at the given point only"
 
 
+@pytest.mark.slow
 def test_a_tiny_entry_beside_a_huge_one_is_seen_beside_a_reference() -> None:
     w = torch.tensor([1e5, 1.0, -2.0, 0.5, 1.5])
 

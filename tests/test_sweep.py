@@ -422,6 +422,7 @@ def test_bad_input_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_sweep_is_never_overwritten(tmp_path: Path) -> None:
     grid = Grid(seeds=3, epochs=1)
     first = run_sweep(grid, tmp_path / "kept")
@@ -436,6 +437,7 @@ def test_a_folder_that_holds_a_sweep_is_never_overwritten(tmp_path: Path) -> Non
     assert "must hold a finished sweep: go on with it with --resume" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "extra"), [("numba", "sweep"), ("polars", "sweep")])
 def test_without_the_extra_it_says_what_to_install(module: str, extra: str, tmp_path: Path) -> None:
     code = (

@@ -152,6 +152,7 @@ def stamp(file: Path) -> int:
     return file.stat().st_mtime_ns if file.exists() else 0
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "run"
     code = (

@@ -452,6 +452,7 @@ def test_an_exception_of_the_callers_is_the_callers() -> None:
         verify(make_problem(SMALL), on_epoch=on_epoch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
