@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from typing import NoReturn
 
 
@@ -13,14 +12,12 @@ def main() -> NoReturn:
         os.write(2, b"handgrad: interrupted\n")
         os._exit(128 + number)
 
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    mine = [n for n, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in mine:
-        signal.signal(number, stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
     from handgrad.cli import main as run
 
     run()
-    sys.exit()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A stage's `sgd` knows arrays, batches and a learning rate. All else that a run n
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -94,10 +95,9 @@ def train(
     if record and resume is not None:
         raise BadInput("record needs the run from its first step: leave resume out")
     _require_room(problem, record)
-    if checkpoint is not None:
-        with alone(Path(checkpoint)):
-            return _train(problem, stage, device, record, Path(checkpoint), every, resume, on_epoch)
-    return _train(problem, stage, device, record, None, every, resume, on_epoch)
+    file = None if checkpoint is None else Path(checkpoint)
+    with nullcontext() if file is None else alone(file):
+        return _train(problem, stage, device, record, file, every, resume, on_epoch)
 
 
 def _train(

@@ -94,11 +94,9 @@ def gradcheck(
     native = Native(given, narrow=reference is not None)
     loss, activations, reference = map(of_tree, (loss, activations, reference))  # type: ignore[assignment]
     fixed = None if callable(grads) else gradients_like(params, grads)
-    return check(
-        Program(native, loss, fixed or gradients, activations, structure, reference),
-        options,
-        np.random.default_rng(options.seed),
-    )
+    program = Program(native, loss, fixed or gradients, activations, structure, reference)
+    with on_a_gpu():
+        return check(program, options, np.random.default_rng(options.seed))
 
 
 def assert_gradients(*arguments: Any, **options: Any) -> None:
@@ -108,11 +106,6 @@ def assert_gradients(*arguments: Any, **options: Any) -> None:
 
 def check(program: Program, options: Options, rng: np.random.Generator) -> Report:
     """The whole check of a program; of a narrow one held to itself in float64, if it takes that."""
-    with on_a_gpu():
-        return _check(program, options, rng)
-
-
-def _check(program: Program, options: Options, rng: np.random.Generator) -> Report:
     alone = program.reference is None and program.around is None and callable(program.grads)
     if alone and program.native.eps > DOUBLE:
         report = _in_float64(program, options, rng)

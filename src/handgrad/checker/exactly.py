@@ -30,7 +30,7 @@ from handgrad.checker.levels import Side
 from handgrad.checker.program import Program
 from handgrad.checker.slopes import Slope, Slopes
 from handgrad.errors import BadInput
-from handgrad.exact.claims import one_number
+from handgrad.exact.claims import each, one_number
 from handgrad.exact.numbers import Dual, TooLong, at_most, one_sided, order
 from handgrad.exact.proof import GRID, rounded_up
 
@@ -75,10 +75,10 @@ class Exactly:
         self.off = {name: self._off(g, self._gradients[name]) for name, g in gradients.items()}
 
     def _at_rest(self) -> dict[str, Array]:
-        plain = {n: self._each(self._number.constant, p) for n, p in self.point.items()}
+        plain = {n: each(self._number.constant, p) for n, p in self.point.items()}
         self._program.loss(plain)  # some keep its activations for the gradients
         given = self._program.grads(plain)
-        return {n: self._each(self._number.constant, np.asarray(given[n])) for n in self.point}
+        return {n: each(self._number.constant, np.asarray(given[n])) for n in self.point}
 
     def _off(self, given: Array, exact: Array) -> Array:
         if exact.shape != given.shape:
@@ -110,16 +110,11 @@ class Exactly:
         for name, p in self.point.items():
             v = directions.get(name)
             if v is None:
-                moved[name] = self._each(self._number.constant, p)
+                moved[name] = each(self._number.constant, p)
             else:
-                moved[name] = self._each(self._number.along, p, sign * v)
+                moved[name] = each(self._number.along, p, sign * v)
         loss = one_number(self._program.loss(moved))
         return loss if isinstance(loss, Dual) else self._number.constant(loss)
-
-    @staticmethod
-    def _each(make: Any, *arrays: Array) -> Array:
-        made = np.frompyfunc(make, len(arrays), 1)(*arrays)
-        return np.asarray(made, dtype=object).reshape(arrays[0].shape)
 
     def _run(self, work: Any) -> Any:
         """The caller's code; whatever it raises, and where, is why it does not run."""

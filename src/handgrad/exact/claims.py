@@ -158,12 +158,13 @@ def one_number(value: Any) -> Any:
 def duals(point: Arrays, direction: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
     """The point with the direction for the loss, and without it for the gradients."""
     plain = {n: each(Dual, a) for n, a in point.items()}
-    along = {n: np.frompyfunc(Dual.along, 2, 1)(point[n], v) for n, v in direction.items()}
+    along = {n: each(Dual.along, point[n], v) for n, v in direction.items()}
     return {**plain, **along}, plain
 
 
-def each(make: Callable[[Any], Any], array: Array) -> Array:
-    made: Array = np.asarray(np.frompyfunc(make, 1, 1)(array), dtype=object)
+def each(make: Callable[..., Any], *arrays: Array) -> Array:
+    """What is made of every entry, or of the entries of several arrays of one shape."""
+    made: Array = np.asarray(np.frompyfunc(make, len(arrays), 1)(*arrays), dtype=object)
     return made
 
 

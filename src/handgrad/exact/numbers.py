@@ -20,7 +20,7 @@ they ran through the same formula.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from fractions import Fraction
 from math import isfinite
@@ -37,31 +37,29 @@ _taken: ContextVar[list[bool] | None] = ContextVar("decisions", default=None)
 
 
 @contextmanager
-def decisions() -> Iterator[list[bool]]:
-    """How every comparison came out while this was open, in order."""
-    taken: list[bool] = []
-    token = _taken.set(taken)
+def _kept(variable: ContextVar[Any], value: list[Any]) -> Iterator[list[Any]]:
+    """What is written down, or counted down, in a list while this is open."""
+    token = variable.set(value)
     try:
-        yield taken
+        yield value
     finally:
-        _taken.reset(token)
+        variable.reset(token)
+
+
+def decisions() -> AbstractContextManager[list[bool]]:
+    """How every comparison came out while this was open, in order."""
+    return _kept(_taken, [])
 
 
 _ties: ContextVar[list[int] | None] = ContextVar("ties", default=None)
 
 
-@contextmanager
-def one_sided() -> Iterator[list[int]]:
+def one_sided() -> AbstractContextManager[list[int]]:
     """Equal dual numbers are compared as they are a little further along: by their slopes.
 
-    Yields a list with an entry for each pair that was told apart so: the point lies on a kink.
+    Gives a list with an entry for each pair that was told apart so: the point lies on a kink.
     """
-    ties: list[int] = []
-    token = _ties.set(ties)
-    try:
-        yield ties
-    finally:
-        _ties.reset(token)
+    return _kept(_ties, [])
 
 
 _left: ContextVar[list[int] | None] = ContextVar("operations left", default=None)
@@ -71,14 +69,9 @@ class TooLong(BadInput):
     """More operations than were allowed."""
 
 
-@contextmanager
-def at_most(operations: int) -> Iterator[None]:
+def at_most(operations: int) -> AbstractContextManager[list[int]]:
     """Raises `TooLong` once more sums, products and the like than these were taken."""
-    token = _left.set([operations])
-    try:
-        yield
-    finally:
-        _left.reset(token)
+    return _kept(_left, [operations])
 
 
 def counted() -> None:
@@ -297,7 +290,7 @@ class Dual(Exact):
 
     def compared(self, other: "Dual") -> int:
         """The sign of the difference; where that is 0 and `one_sided` is open, of its slope."""
-        found, ties = order(self.value, other.value), _ties.get()
+        found, ties = super().compared(other), _ties.get()
         if found or ties is None:
             return found
         found = order(self.slope, other.slope)
