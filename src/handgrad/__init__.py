@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from handgrad.checker import assert_gradients as assert_gradients
     from handgrad.checker import gradcheck as gradcheck
     from handgrad.checker import gradcheck_module as gradcheck_module
+    from handgrad.comparison import Comparison as Comparison
     from handgrad.errors import BadInput as BadInput
     from handgrad.parity import Agreement as Agreement
     from handgrad.parity import agreement as agreement
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from handgrad.sweep import run_sweep as run_sweep
     from handgrad.training import Run as Run
     from handgrad.training import train as train
-    from handgrad.verification import Comparison as Comparison
     from handgrad.verification import Verification as Verification
     from handgrad.verification import verify as verify
 
@@ -29,13 +29,14 @@ __version__ = "0.1.0"
 # A name is imported when it is first asked for (scientific-python.org, SPEC 1).
 _HOMES = {
     "checker": ("assert_gradients", "gradcheck", "gradcheck_module"),
+    "comparison": ("Comparison",),
     "errors": ("BadInput",),
     "parity": ("Agreement", "agreement"),
     "problem": ("Config", "Parameters", "Problem", "make_problem"),
     "stages": ("STAGES", "Stage"),
     "sweep": ("Grid", "run_sweep"),
     "training": ("Run", "train"),
-    "verification": ("Comparison", "Verification", "verify"),
+    "verification": ("Verification", "verify"),
 }
 __all__ = [name for names in _HOMES.values() for name in names]
 

@@ -12,13 +12,14 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from handgrad.comparison import Comparison
 from handgrad.exact import Proof
 from handgrad.files import write_whole
 from handgrad.history import Epoch
 from handgrad.parity import FORWARD, GRADIENTS
 from handgrad.stages import REFERENCE
 from handgrad.training import Run
-from handgrad.verification import Comparison, Verification
+from handgrad.verification import Verification
 
 MISSING = "–"
 
