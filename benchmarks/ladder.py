@@ -25,6 +25,7 @@ from handgrad import STAGES, Config, make_problem, train
 from handgrad.stages import load
 
 PROBLEM = make_problem(Config(epochs=40))
+ORDER = np.array(list(PROBLEM.order))
 CONFIG = PROBLEM.config
 ROUNDS = 7
 
@@ -32,7 +33,7 @@ ROUNDS = 7
 def lean_numpy() -> None:
     x, y, lr, size = PROBLEM.x_train, PROBLEM.y_train, CONFIG.lr, CONFIG.batch_size
     W1, b1, W2, b2 = PROBLEM.params.copy()
-    for rows in PROBLEM.order:
+    for rows in ORDER:
         xs, ys = x[rows], y[rows]
         for i in range(0, len(rows), size):
             xb, yb = xs[i : i + size], ys[i : i + size]
@@ -48,7 +49,7 @@ def lean_numpy() -> None:
 
 def tensors() -> list[torch.Tensor]:
     p = PROBLEM
-    return [torch.tensor(a) for a in (p.x_train, p.y_train, p.order, *p.params)]
+    return [torch.tensor(a) for a in (p.x_train, p.y_train, ORDER, *p.params)]
 
 
 def lean_tensors() -> None:
@@ -102,7 +103,7 @@ def ordinary_module() -> None:
 def bare(stage: str) -> Callable[[], None]:
     """The stage's own `sgd`, driven by a loop that does nothing."""
     engine = load(stage)
-    arrays = (*PROBLEM.params, PROBLEM.x_train, PROBLEM.y_train, PROBLEM.order)
+    arrays = (*PROBLEM.params, PROBLEM.x_train, PROBLEM.y_train, ORDER)
     *params, x, y, order = (engine.to_native(a, "cpu") for a in arrays)
 
     def run() -> None:

@@ -40,7 +40,8 @@ COMMANDS = [
     ("sweep --seeds 1000000000000", "a sweep must be of at most 100,000,000 trainings"),
     ("sweep --hidden 1000000000000 --seeds 1", MEMORY),
     ("sweep --epochs 1000000000000 --seeds 1", MEMORY),
-    ("sweep --epochs 100000000 --seeds 1000000", "units × samples × epochs, a year's work"),
+    ("sweep --epochs 100000000 --seeds 1", "units × samples × epochs, a minute's work"),
+    ("sweep --epochs 10000000 --seeds 10000000", "units × samples × epochs, a year's work"),
     ("sweep --out ''", "it must name a file or folder, got ''"),
     ("sweep --from ''", "it must name a file or folder, got ''"),
     ("notebooks ''", "it must name a file or folder, got ''"),
@@ -76,8 +77,8 @@ CALLS: dict[str, tuple[Any, str]] = {
     "points, half": (lambda: gradcheck(square, ONE, double, points=1.5), "points must be a whole"),  # type: ignore[arg-type]
     "seed": (lambda: gradcheck(square, ONE, double, seed=-1), "seed must be a whole number"),
     "hidden": (lambda: make_problem(Config(hidden=10**20)), MEMORY),
-    "epochs": (lambda: make_problem(Config(epochs=10**20)), MEMORY),
-    "history": (lambda: train(make_problem(Config(hidden=10**5, n_train=10**6, epochs=0))), MEMORY),
+    "epochs": (lambda: train(make_problem(Config(epochs=10**20))), MEMORY),
+    "batch": (lambda: train(make_problem(Config(0, 10**5, 0, 0.1, 10**6, 10**6))), MEMORY),
     "stages": (lambda: verify(make_problem(Config(epochs=0)), []), "stages must name at least one"),
     "grid": (lambda: Grid(hidden=(10**9,), seeds=1, epochs=1), MEMORY),
 }

@@ -343,6 +343,20 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ctrl_c_does_not_wait_for_a_chunk_of_minutes(tmp_path: Path) -> None:
+    long = ["--epochs", "100000", "--n-train", "5000", "--every", "0", "--out", "kept"]
+    command = [sys.executable, "-m", "handgrad", "sweep", *long]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "kept" / "parts").exists():
+            time.sleep(0.01)
+        time.sleep(2)  # the kernel is at work: nothing of Python's runs
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode in INTERRUPTED
+    assert "handgrad: interrupted; go on with" in said
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of what Dask says while a worker dies
 def test_a_cluster_that_loses_a_worker_loses_nothing(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster

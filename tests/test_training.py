@@ -14,7 +14,7 @@ import pytest
 from engines import copy_of
 from safetensors.numpy import save_file
 
-from handgrad import STAGES, BadInput, Config, Run, make_problem, train
+from handgrad import STAGES, BadInput, Config, Problem, Run, make_problem, train, training
 from handgrad.checkpoint import load_checkpoint
 from handgrad.history import Epoch
 from handgrad.stages.numpy_manual import backward, forward
@@ -86,7 +86,7 @@ def test_the_short_last_batch_counts_as_it_should() -> None:
     problem = make_problem(replace(SMALL, epochs=1))
     run = train(problem)
     params = [p.copy() for p in problem.params]
-    for rows in np.split(problem.order[0], [16, 32, 48]):
+    for rows in np.split(next(iter(problem.order)), [16, 32, 48]):
         gradients = backward(problem.x_train[rows], problem.y_train[rows], *params)
         params = [p - 0.1 * g for p, g in zip(params, gradients, strict=True)]
     assert len(rows) == 2
@@ -120,6 +120,62 @@ def test_a_run_is_the_same_in_every_process_and_with_any_number_of_threads(stage
         )
     assert len(printed) == 1
     assert len(printed.pop()) > 1000
+
+
+# Memory
+
+PEAK = (
+    "import resource, handgrad\n"
+    "config = handgrad.Config({})\n"
+    "handgrad.train(handgrad.make_problem(config), 'numpy_manual')\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+)
+
+
+def peak(config: str) -> float:
+    """Megabytes at most that the training takes, Python and NumPy among them."""
+    code = [sys.executable, "-c", PEAK.format(config)]
+    return int(subprocess.run(code, capture_output=True, check=True).stdout) / 1000
+
+
+@pytest.mark.slow
+def test_memory_grows_with_none_of_samples_times_units_and_epochs_times_samples() -> None:
+    small = peak("epochs=1")
+    # 640 MB and 400 MB more, if the history were taken at once or the order drawn beforehand.
+    assert peak("epochs=1, n_train=20000, hidden=1000, n_val=1") < small + 300
+    assert peak("epochs=5000, n_train=10000, batch_size=10000, n_val=1, hidden=1") < small + 50
+
+
+def test_the_history_in_pieces_is_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(SMALL)
+    whole = train(problem)
+    monkeypatch.setattr(training, "ROOM", 3 * 7)  # pieces of seven samples
+    pieces = train(problem)
+    assert all(map(np.array_equal, pieces.params, whole.params))
+    for name, column in pieces.history.items():
+        assert np.allclose(column, whole.history[name], rtol=1e-14, atol=1e-15), name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_in_pieces_of_the_order_is_the_run(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = make_problem(SMALL)
+    whole = train(problem, stage)
+    orders = Problem.orders
+    monkeypatch.setattr(Problem, "orders", lambda self, first: orders(self, first, numbers=1))
+    assert [len(piece) for piece in problem.orders(1)] == [2, 2, 1]
+    assert identical(train(problem, stage), whole)
+
+
+def test_an_order_of_ones_own_is_followed() -> None:
+    problem = make_problem(SMALL)
+    given = replace(problem, order=np.array(list(problem.order)))
+    assert identical(train(given), train(problem))
+    assert given.digest() == problem.digest()
+    turned = replace(problem, order=np.array(list(problem.order))[::-1])
+    assert not identical(train(turned), train(problem))
+    assert turned.digest() != problem.digest()
 
 
 # Checkpoints

@@ -13,7 +13,7 @@ import numpy as np
 
 from handgrad.errors import BadInput
 from handgrad.files import reason, write_whole
-from handgrad.history import Epoch
+from handgrad.history import Epoch, History
 from handgrad.problem import Config, Parameters, Problem, parameter_shapes
 
 FORMAT = "handgrad checkpoint 1"
@@ -23,7 +23,7 @@ FORMAT = "handgrad checkpoint 1"
 class Checkpoint:
     """What is needed to go on after `epoch` whole epochs.
 
-    rows: the history, one row an epoch and epoch 0 first;
+    rows: the history, epoch 0 first, of which those after `epoch` do not count;
     digest: the problem's, so that a run is not continued on other data; stage: who made it.
     """
 
@@ -32,7 +32,7 @@ class Checkpoint:
     stage: str
     epoch: int
     params: Parameters
-    rows: tuple[Epoch, ...]
+    rows: History
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -47,7 +47,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "stage": checkpoint.stage,
         "epoch": str(checkpoint.epoch),
     }
-    tensors["history"] = np.array(checkpoint.rows)
+    tensors["history"] = checkpoint.rows.table[: checkpoint.epoch + 1]
     write_whole(path, save(tensors, metadata))
 
 
@@ -71,8 +71,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
         if not sound:
             raise ValueError("its arrays do not fit its configuration")
-        rows = tuple(Epoch(int(k), *rest) for k, *rest in history.tolist())
-        return Checkpoint(config, metadata["digest"], metadata["stage"], epoch, params, rows)
+        digest, stage = metadata["digest"], metadata["stage"]
+        return Checkpoint(config, digest, stage, epoch, params, History(history))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise BadInput(f"{path} must be a whole checkpoint, got a damaged one: {error}") from None
 

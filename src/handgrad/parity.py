@@ -16,7 +16,7 @@ from handgrad.errors import BadInput
 from handgrad.problem import Array, Parameters, Problem
 from handgrad.rounding import RUN_FLOOR, RUN_LIMIT
 from handgrad.stages import REFERENCE, Stage, load
-from handgrad.training import Run, train
+from handgrad.training import ROOM, Run, train
 
 FORWARD = ("a1", "h1", "f", "L")
 GRADIENTS = ("dW1", "db1", "dW2", "db2")
@@ -36,14 +36,16 @@ class Point(NamedTuple):
 def random_points(problem: Problem) -> list[Point]:
     """The initial network and four with random weights and biases, on batches of four sizes.
 
-    The biases are random because zeros hide mistakes: with b1 = 0 and x = 0, say, every unit sits
-    on its kink.
+    The largest batch is the whole training set, or as many samples of it as make `ROOM` numbers of
+    h1. The biases are random because zeros hide mistakes: with b1 = 0 and x = 0, say, every unit
+    sits on its kink.
     """
     c = problem.config
     # A stream of its own: the problem's three are spawned from the same seed by other keys.
     rng = np.random.default_rng(np.random.SeedSequence(c.seed, spawn_key=(3,)))
-    points = [Point(problem.x_train, problem.y_train, problem.params)]
-    for size in (c.n_train, c.batch_size, min(3, c.n_train), 1):
+    most = min(c.n_train, max(1, ROOM // c.hidden))
+    points = [Point(problem.x_train[:most], problem.y_train[:most], problem.params)]
+    for size in (most, min(most, c.batch_size), min(3, most), 1):
         rows = rng.permutation(c.n_train)[:size]
         shapes = [p.shape for p in problem.params]
         fan_in = (2, 2, c.hidden, c.hidden)  # a bias as large as a weight beside it
@@ -88,7 +90,8 @@ def run_bound(problem: Problem, run: Run | None = None) -> float:
     run = run or train(problem, record=True)
     if run.diverged_at is not None:
         return math.inf
-    given = p.params, p.x_train, p.y_train, p.order, c.batch_size, c.lr
+    order = np.array(list(p.order))  # the recorded runs are no smaller
+    given = p.params, p.x_train, p.y_train, order, c.batch_size, c.lr
     return rounding.run_bound(load(REFERENCE).sgd, *given, _split(_recorded(run)[1:]))
 
 

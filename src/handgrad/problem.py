@@ -11,8 +11,9 @@ a seed of its own, so that one source of luck varies while the others stand stil
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -131,13 +132,37 @@ class Config:
         return short_hash(self.as_dict())
 
 
+@dataclass(frozen=True)
+class Order:
+    """Which rows each epoch visits: for every epoch a permutation of the n training rows.
+
+    An iterable of arrays (n,) int64, drawn when they are asked for and always the same: a run of a
+    million epochs takes no more memory than one of ten.
+
+    >>> order = Order(np.random.SeedSequence(0), n=3, epochs=2)
+    >>> np.array(list(order)).shape
+    (2, 3)
+    """
+
+    stream: np.random.SeedSequence
+    n: int
+    epochs: int
+
+    def __iter__(self) -> Iterator[Array]:
+        rng: Any = np.random.default_rng(self.stream)  # which hands a generator back as it is
+        block = max(1, 2**16 // self.n)
+        for begun in range(0, self.epochs, block):
+            yield from batch_order(rng, self.n, min(block, self.epochs - begun))
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Everything an engine receives. The arrays are checked, copied and made read-only.
 
     x_train (n_train, 2) and y_train (n_train, 1), x_val (n_val, 2) and y_val (n_val, 1), all of
-    the configuration's dtype; params: the initial `Parameters`; order (epochs, n_train) int64:
-    row e holds the order in which epoch e visits the training rows.
+    the configuration's dtype; params: the initial `Parameters`; order: for each epoch in turn the
+    order (n_train,) int64 in which it visits the training rows, an `Order` or an array
+    (epochs, n_train).
 
     Raises `BadInput` where an array has another shape, a number that is not finite, or an order
     that is not one permutation a row.
@@ -151,7 +176,7 @@ class Problem:
     x_val: Array
     y_val: Array
     params: Parameters
-    order: Array
+    order: Order | Array
 
     def __post_init__(self) -> None:
         c, dtype = self.config, np.dtype(self.config.dtype)
@@ -168,18 +193,27 @@ class Problem:
             for name, p, shape in zip(Parameters._fields, self.params, shapes, strict=True)
         )
         object.__setattr__(self, "params", Parameters(*params))
-        order = _checked("order", self.order, (c.epochs, c.n_train), np.dtype(np.int64))
-        if not (np.sort(order, axis=1) == np.arange(c.n_train)).all():
-            raise BadInput("each row of order must hold every training row's number exactly once")
-        object.__setattr__(self, "order", order)
+        object.__setattr__(self, "order", _checked_order(self.order, (c.epochs, c.n_train)))
+
+    def orders(self, first: int = 0, numbers: int = 2**17) -> Iterator[Array]:
+        """The order from epoch `first` on in pieces, arrays (k, n_train) of about `numbers`."""
+        rows = islice(self.order, first, None)
+        # Two epochs at least: an engine that visits all as it visits the first is to be seen.
+        epochs = max(2, numbers // self.config.n_train)
+        while piece := list(islice(rows, epochs)):
+            yield np.array(piece)
+
+    def hashed(self, epochs: int | None = None) -> "hashlib._Hash":
+        """The hash of all arrays and of the order's first epochs, to which more can be added."""
+        data = (self.x_train, self.y_train, self.x_val, self.y_val)
+        sha = hashlib.sha256()
+        for array in (*data, *self.params, *islice(self.order, epochs)):
+            sha.update(array.tobytes())
+        return sha
 
     def digest(self, epochs: int | None = None) -> str:
-        """A hash of all arrays, of the order's first epochs: tells two problems apart."""
-        sha = hashlib.sha256()
-        data = (self.x_train, self.y_train, self.x_val, self.y_val)
-        for array in (*data, *self.params, self.order[:epochs]):
-            sha.update(array.tobytes())
-        return sha.hexdigest()
+        """Tells two problems apart: what `hashed` comes to, in hexadecimal digits."""
+        return self.hashed(epochs).hexdigest()
 
 
 def make_problem(config: Config | None = None) -> Problem:
@@ -188,13 +222,13 @@ def make_problem(config: Config | None = None) -> Problem:
     A float32 problem is the float64 problem, cast.
 
     >>> problem = make_problem(Config(seed=1, n_train=4, batch_size=2))
-    >>> problem.x_train.shape, problem.y_train.shape, problem.order.shape
-    ((4, 2), (4, 1), (200, 4))
+    >>> problem.x_train.shape, problem.y_train.shape, problem.params.W1.shape
+    ((4, 2), (4, 1), (8, 2))
     """
     config = config or Config()
     c = config
-    numbers = c.n_train * (c.epochs + 3) + 3 * c.n_val + 4 * c.hidden + 1
-    require_room(8 * numbers, "hidden, n_train, n_val and epochs")
+    numbers = 3 * (c.n_train + c.n_val) + 4 * c.hidden + 1
+    require_room(8 * numbers, "hidden, n_train and n_val")
     data, init, order = (
         np.random.SeedSequence(config.seed if own is None else own).spawn(3)[stream]
         for stream, own in enumerate((config.data_seed, config.init_seed, config.order_seed))
@@ -207,7 +241,7 @@ def make_problem(config: Config | None = None) -> Problem:
         *samples(train, config.n_train),
         *samples(val, config.n_val),
         Parameters(*initial_parameters(init, config.hidden, config.sd)),
-        batch_order(order, config.n_train, config.epochs),
+        Order(order, config.n_train, config.epochs),
     )
 
 
@@ -255,6 +289,17 @@ def short_hash(fields: Mapping[str, Any]) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _checked_order(order: Order | Array, shape: tuple[int, int]) -> Order | Array:
+    if isinstance(order, Order):
+        if (order.epochs, order.n) != shape:
+            raise BadInput(f"order must have shape {shape}, got {(order.epochs, order.n)}")
+        return order
+    rows = _checked("order", order, shape, np.dtype(np.int64))
+    if any(np.any(np.sort(row) != np.arange(len(row))) for row in rows):
+        raise BadInput("each row of order must hold every training row's number exactly once")
+    return rows
 
 
 def _checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

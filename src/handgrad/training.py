@@ -4,9 +4,9 @@ A stage's `sgd` knows arrays, batches and a learning rate. All else that a run n
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -22,21 +22,28 @@ from handgrad.checkpoint import (
 )
 from handgrad.errors import BadInput
 from handgrad.files import alone
-from handgrad.history import Epoch
-from handgrad.problem import Array, Parameters, Problem
+from handgrad.history import Epoch, History
+from handgrad.problem import Array, Parameters, Problem, whole_number
 from handgrad.room import require_room
 from handgrad.stages import REFERENCE, Stage, load, require_device
+
+ROOM = 2**22
+"""Samples × units that are computed at once for the history: 32 MB an array."""
+
+
+_Pieces = Sequence[tuple[Any, Any, Array, float]]
+"""Samples in pieces: x, y, y as an array, and the piece's share of all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """What a training left behind.
 
-    stage: the engine's name; params: after the last epoch of the history; rows: the history, see
-    `Epoch`; steps: updates made since the initial network, the one that diverged not counted;
-    seconds: spent in the stage's `sgd` alone, by this call, for timed_steps updates; diverged_at:
-    the first step after which a parameter or a number of the history was no longer finite (0: the
-    initial network is not), None when there was none;
+    stage: the engine's name; params: after the last epoch of the history; rows: the history, an
+    `Epoch` for each; steps: updates made since the initial network, the one that diverged not
+    counted; seconds: spent in the stage's `sgd` alone, by this call, for timed_steps updates;
+    diverged_at: the first step after which a parameter or a number of the history was no longer
+    finite (0: the initial network is not), None when there was none;
     trajectory (steps + 1, 4h + 1): all parameters, flattened, before the first step and after
     every one, where `record=True` asked for it.
     """
@@ -44,7 +51,7 @@ class Run:
     stage: str
     problem: Problem
     params: Parameters
-    rows: tuple[Epoch, ...]
+    rows: History
     steps: int
     seconds: float
     timed_steps: int
@@ -54,8 +61,7 @@ class Run:
     @property
     def history(self) -> dict[str, Array]:
         """One array a column of `Epoch`, one entry an epoch; entry 0 is the initial network."""
-        columns = np.array(self.rows).T
-        return {name: column.copy() for name, column in zip(Epoch._fields, columns, strict=True)}
+        return self.rows.columns
 
     @property
     def final(self) -> dict[str, float]:
@@ -90,97 +96,59 @@ def train(
     >>> run.steps, run.history["val_loss"].shape
     (320, (21,))
     """
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise BadInput(f"every must be a whole number of at least 1, got {every!r}")
+    whole_number("every", every, at_least=1)
     if record and resume is not None:
         raise BadInput("record needs the run from its first step: leave resume out")
-    _require_room(problem, record)
+    require_room_for(problem, records=int(record))
     file = None if checkpoint is None else Path(checkpoint)
     with nullcontext() if file is None else alone(file):
-        return _train(problem, stage, device, record, file, every, resume, on_epoch)
-
-
-def _train(
-    problem: Problem,
-    stage: str | Stage,
-    device: str,
-    record: bool,
-    file: Path | None,
-    every: int,
-    resume: Path | str | None,
-    on_epoch: Callable[[int, Epoch], None] | None,
-) -> Run:
-    if file is not None and file.exists() and (resume is None or not file.samefile(resume)):
-        raise BadInput(
-            f"{file} exists, and may hold another training: resume from it, or choose another name"
-        )
-    driver = _Driver(load(stage), problem, device)
-    with np.errstate(over="ignore", invalid="ignore"):
-        epoch, params, rows = 0, problem.params, [driver.observe(0, driver.native(problem.params))]
-    if resume is not None:
-        saved = load_checkpoint(Path(resume))
-        require_same_problem(Path(resume), saved, problem)
-        epoch, params, rows = saved.epoch, saved.params, list(saved.rows)
-    done = epoch, params  # changed in one assignment: Ctrl-C finds a whole epoch
-
-    def save() -> None:
-        if file is not None:
-            epoch, params = done
-            config, stage = problem.config, driver.stage.name
-            whole = tuple(rows[: epoch + 1])
-            made = Checkpoint(config, problem.digest(epoch), stage, epoch, params, whole)
-            save_checkpoint(file, made)
-
-    save()  # a file that cannot be written is found before the work, not after it
-    trajectory = [_flat(params)] if record else None
-    seconds, timed, diverged_at = 0.0, 0, None if _finite(params, rows[0]) else 0
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # divergence is seen in the values
-            for epoch, native, spent in (
-                driver.epochs(*done, trajectory) if diverged_at is None else ()
-            ):
-                seconds, timed = seconds + spent, timed + problem.config.steps_per_epoch
-                row, params = driver.observe(epoch, native), driver.snapshot(native)
-                if not _finite(params, row):
-                    diverged_at = driver.first_bad_step(*done)
-                    break
-                rows.append(row)
-                done = epoch, params
-                if epoch % every == 0:
-                    save()
+        if file is not None and file.exists() and (resume is None or not file.samefile(resume)):
+            raise BadInput(
+                f"{file} exists, and may hold another training: resume from it, or choose another "
+                "name"
+            )
+        training = _Training(load(stage), problem, device, record)
+        done = training.begin(resume)
+        try:
+            _keep(file, done)  # a file that cannot be written is found before the work, not after
+            for reached in training.epochs_after(done):
+                done = reached
+                if done.epoch % every == 0:
+                    _keep(file, done)
                 if on_epoch is not None:
-                    on_epoch(epoch, row)
-    finally:  # at the end, and on Ctrl-C
-        save()
-    epoch, params = done
-    steps = (
-        epoch * problem.config.steps_per_epoch if diverged_at is None else max(0, diverged_at - 1)
-    )
-    kept = None if trajectory is None else np.stack(trajectory[: steps + 1])
-    return Run(
-        driver.stage.name, problem, params, tuple(rows), steps, seconds, timed, diverged_at, kept
-    )
+                    on_epoch(done.epoch, done.rows[-1])
+        finally:  # at the end, and on Ctrl-C
+            _keep(file, done)
+    return training.run(done)
 
 
-def _require_room(problem: Problem, record: bool) -> None:
-    """The history holds a1, h1 and their gradients over a whole set; a record every step."""
+def _keep(file: Path | None, done: Checkpoint) -> None:
+    if file is not None:
+        save_checkpoint(file, done)
+
+
+def require_room_for(problem: Problem, records: int) -> None:
+    """A batch takes a1, h1 and their gradients, the history a row an epoch, a record all steps."""
     c = problem.config
-    numbers = 4 * max(c.n_train, c.n_val) * c.hidden
-    if record:
-        numbers += (c.epochs * c.steps_per_epoch + 1) * (4 * c.hidden + 1)
-    size = np.dtype(c.dtype).itemsize * numbers
-    require_room(size, "hidden, n_train, n_val and epochs")
+    numbers = 4 * c.batch_size * c.hidden + len(Epoch._fields) * c.epochs
+    numbers += records * (c.epochs * c.steps_per_epoch + 1) * (4 * c.hidden + 1)
+    require_room(8 * numbers, "hidden, batch_size and epochs")
 
 
-class _Driver:
-    """One engine with the problem's arrays in its own kind."""
+class _Training:
+    """One engine at work on one problem: from checkpoint to checkpoint, an epoch at a time."""
 
-    def __init__(self, stage: Stage, problem: Problem, device: str) -> None:
+    def __init__(self, stage: Stage, problem: Problem, device: str, record: bool) -> None:
         require_device(stage, device, problem.config.dtype)
         self.stage, self.problem, self.device = stage, problem, device
-        self.x, self.y, self.x_val, self.y_val, self.order = self.native(
-            (problem.x_train, problem.y_train, problem.x_val, problem.y_val, problem.order)
-        )
+        p = problem
+        self.x, self.y = self.native((p.x_train, p.y_train))
+        self.train = self.pieces(self.x, self.y, p.y_train)
+        x_val, y_val = self.native((p.x_val, p.y_val))
+        self.val = self.pieces(x_val, y_val, p.y_val)
+        self.seconds, self.timed_steps = 0.0, 0
+        self.diverged_at: int | None = None
+        self.trajectory: list[Array] | None = [_flat(problem.params)] if record else None
 
     def native(self, arrays: Iterable[Array]) -> tuple[Any, ...]:
         return tuple(self.stage.to_native(a, self.device) for a in arrays)
@@ -188,57 +156,122 @@ class _Driver:
     def snapshot(self, native: Iterable[Any]) -> Parameters:
         return Parameters(*(np.array(self.stage.to_numpy(p)) for p in native))
 
-    def sgd(self, epoch: int, params: Parameters) -> Iterator[Any]:
-        """The stage's own updates, from the end of `epoch` on."""
-        c = self.problem.config
-        return self.stage.sgd(
-            self.native(params), self.x, self.y, self.order[epoch:], c.batch_size, c.lr
-        )
+    def pieces(self, x: Any, y: Any, labels: Array) -> _Pieces:
+        n, size = len(labels), max(1, ROOM // self.problem.config.hidden)
+        parts = [slice(i, min(i + size, n)) for i in range(0, n, size)]
+        return [(x[p], y[p], labels[p], (p.stop - p.start) / n) for p in parts]
 
-    def epochs(
-        self, epoch: int, params: Parameters, trajectory: list[Array] | None
-    ) -> Iterator[tuple[int, Any, float]]:
-        """Each epoch after `epoch`, its parameters and the seconds that its updates took."""
+    def begin(self, resume: Path | str | None) -> Checkpoint:
+        """The initial network, or what the checkpoint holds."""
+        problem = self.problem
+        if resume is not None:
+            saved = load_checkpoint(Path(resume))
+            require_same_problem(Path(resume), saved, problem)
+            return replace(saved, config=problem.config, stage=self.stage.name)
+        with np.errstate(over="ignore", invalid="ignore"):
+            history = History([self.observe(0, self.native(problem.params))])
+        digest = problem.digest(0)
+        return Checkpoint(problem.config, digest, self.stage.name, 0, problem.params, history)
+
+    def epochs_after(self, done: Checkpoint) -> Iterator[Checkpoint]:
+        """What is done after each epoch that follows, until all are or the training diverges."""
+        if not _finite(done.params, done.rows[-1]):
+            self.diverged_at = 0
+            return
+        sha, steps = self.problem.hashed(done.epoch), self.problem.config.steps_per_epoch
+        for order in self.problem.orders(done.epoch):
+            updates = self.updates(done.params, order)
+            for k, rows in enumerate(order):
+                epoch = done.epoch + 1
+                with np.errstate(over="ignore", invalid="ignore"):  # seen in the values
+                    native = self.epoch(epoch, updates)
+                    row, params = self.observe(epoch, native), self.snapshot(native)
+                if not _finite(params, row):
+                    self.diverged_at = done.epoch * steps + self.first_bad_step(done, order[k:])
+                    return
+                sha.update(rows.tobytes())
+                done.rows.append(row)
+                done = replace(done, digest=sha.hexdigest(), epoch=epoch, params=params)
+                yield done
+
+    def updates(self, params: Parameters, order: Array) -> Iterator[Any]:
+        """The stage's own."""
         c = self.problem.config
-        updates = iter(self.sgd(epoch, params))
-        for now in range(epoch + 1, c.epochs + 1):
-            began, made = perf_counter(), 0
-            for native in islice(updates, c.steps_per_epoch):
-                made += 1
-                if trajectory is not None:
-                    paused = perf_counter()
-                    trajectory.append(_flat(self.snapshot(native)))
-                    began += perf_counter() - paused  # recording is not training
-            if made < c.steps_per_epoch:
-                raise ValueError(
-                    f"sgd must yield after each of {c.steps_per_epoch} updates an epoch, "
-                    f"but ended after {made} in epoch {now}"
-                )
-            yield now, native, perf_counter() - began
+        order = self.stage.to_native(order, self.device)
+        return iter(self.stage.sgd(self.native(params), self.x, self.y, order, c.batch_size, c.lr))
+
+    def epoch(self, epoch: int, updates: Iterator[Any]) -> Any:
+        """The parameters after one more epoch of updates, which are timed and recorded."""
+        steps, made, began = self.problem.config.steps_per_epoch, 0, perf_counter()
+        for native in islice(updates, steps):
+            made += 1
+            if self.trajectory is not None:
+                paused = perf_counter()
+                self.trajectory.append(_flat(self.snapshot(native)))
+                began += perf_counter() - paused  # recording is not training
+        self.seconds += perf_counter() - began
+        self.timed_steps += made
+        if made < steps:
+            raise ValueError(
+                f"sgd must yield after each of {steps} updates an epoch, but ended after {made} in "
+                f"epoch {epoch}"
+            )
+        return native
 
     def observe(self, epoch: int, params: Any) -> Epoch:
         """One row of the history, computed with the stage's own functions."""
-        stage, number = self.stage, self.stage.to_numpy
-        a1, _, f = stage.forward(self.x, *params)
-        _, _, f_val = stage.forward(self.x_val, *params)
-        row: tuple[Any, ...] = (
-            number(stage.loss(f, self.y)),
-            number(stage.loss(f_val, self.y_val)),
-            accuracy(number(f), self.problem.y_train),
-            accuracy(number(f_val), self.problem.y_val),
-            *(np.linalg.norm(number(d)) for d in stage.backward(self.x, self.y, *params)),
-            np.mean(number(a1) > 0),
-        )
-        return Epoch(epoch, *map(float, row))
+        loss, right, active = self.means(self.train, params)
+        val_loss, val_right, _ = self.means(self.val, params)
+        norms = (float(np.sqrt(np.vdot(d, d))) for d in self.gradient(params))
+        numbers: Any = (loss, val_loss, right, val_right, *norms, active)
+        return Epoch(epoch, *numbers)
 
-    def first_bad_step(self, epoch: int, params: Parameters) -> int:
-        """Go through the epoch again, looking after every step: the first that is not finite."""
-        c = self.problem.config
-        done = epoch * c.steps_per_epoch
-        for step, native in enumerate(islice(self.sgd(epoch, params), c.steps_per_epoch), done + 1):
-            if not _finite(self.snapshot(native), self.observe(epoch, native)):
-                return step
-        return done + c.steps_per_epoch
+    def means(self, pieces: _Pieces, params: Any) -> tuple[float, float, float]:
+        """The loss, the accuracy, and the share of a1 above 0, over all samples."""
+        stage, number = self.stage, self.stage.to_numpy
+        loss = right = active = 0.0
+        for x, y, labels, share in pieces:
+            a1, _, f = stage.forward(x, *params)
+            on = number(a1) > 0
+            loss += share * float(number(stage.loss(f, y)))
+            right += share * accuracy(number(f), labels)
+            active += share * (np.count_nonzero(on) / on.size)
+        return loss, right, active
+
+    def gradient(self, params: Any) -> tuple[Array, ...]:
+        """dW1, db1, dW2, db2 over the whole training set."""
+        pieces = (
+            [share * self.stage.to_numpy(d) for d in self.stage.backward(x, y, *params)]
+            for x, y, _, share in self.train
+        )
+        return tuple(sum(same) for same in zip(*pieces, strict=True))
+
+    def first_bad_step(self, done: Checkpoint, order: Array) -> int:
+        """Goes through the next epoch again: the first step after which a number is not finite."""
+        steps = self.problem.config.steps_per_epoch
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step, native in enumerate(islice(self.updates(done.params, order), steps), 1):
+                if not _finite(self.snapshot(native), self.observe(done.epoch, native)):
+                    return step
+        return steps
+
+    def run(self, done: Checkpoint) -> Run:
+        """What is left when the work is done."""
+        steps = done.epoch * self.problem.config.steps_per_epoch
+        if self.diverged_at is not None:
+            steps = max(0, self.diverged_at - 1)
+        kept = None if self.trajectory is None else np.stack(self.trajectory[: steps + 1])
+        return Run(
+            self.stage.name,
+            self.problem,
+            done.params,
+            done.rows,
+            steps,
+            self.seconds,
+            self.timed_steps,
+            self.diverged_at,
+            kept,
+        )
 
 
 def accuracy(f: Array, y: Array) -> float:

@@ -10,9 +10,9 @@ from handgrad import exact
 from handgrad.comparison import ALL, Comparison, guarded, raised
 from handgrad.errors import BadInput
 from handgrad.history import Epoch
-from handgrad.problem import Problem
+from handgrad.problem import Problem, whole_number
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
-from handgrad.training import Run, train
+from handgrad.training import Run, require_room_for, train
 from handgrad.witnesses import (
     check_exact,
     check_finite_differences,
@@ -97,12 +97,13 @@ def verify(
     stages = [stages] if isinstance(stages, str) else list(stages)
     if not stages:
         raise BadInput("stages must name at least one to hold to stage 1, got none")
+    require_room_for(problem, records=len(stages) + 3)  # stage 1's, and two more for the bound
     engines = _by_name([REFERENCE, *stages])
     dtype = problem.config.dtype
     for engine in engines.values():
         require_device(engine, device, dtype)
-    if patterns is not None and patterns < 1:
-        raise BadInput(f"prove must be a whole number of at least 1, got {patterns}")
+    if patterns is not None:
+        patterns = whole_number("prove", patterns, at_least=1)
     comparisons: list[Comparison] = []
     for name, engine in engines.items():
         comparisons += guarded(name, "exact", check_exact(engine, dtype, device))

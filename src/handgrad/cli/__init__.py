@@ -38,6 +38,9 @@ for command, lines in EXAMPLES.items():
     app.command(epilog=f"Examples: {shown}")(command)
 
 
+STOPPED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
 @app.callback()
 def about(
     version: Annotated[
@@ -59,6 +62,8 @@ def main() -> NoReturn:
         code = _code()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
+    if code in STOPPED:  # threads may be at work, and Python would wait for them
+        os._exit(code)
     sys.exit(code)
 
 

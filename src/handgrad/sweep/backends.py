@@ -22,15 +22,17 @@ def local(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[An
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     waiting = iter(tasks)
-    with ThreadPoolExecutor(cores) as pool:
+    pool = ThreadPoolExecutor(cores)
+    try:
         running = {pool.submit(work, task): task for task in islice(waiting, 2 * cores)}
-        try:
-            while running:
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(done), done.result()
-                    running |= {pool.submit(work, task): task for task in islice(waiting, 1)}
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while running:
+            # Polars' handler of Ctrl-C lets a wait go on: without an end to it, Python learns
+            # of the key when a chunk is done, perhaps minutes later.
+            for done in wait(running, timeout=0.2, return_when=FIRST_COMPLETED).done:
+                yield running.pop(done), done.result()
+                running |= {pool.submit(work, task): task for task in islice(waiting, 1)}
+    finally:  # on Ctrl-C what is in hand may take minutes, and is not waited for
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager

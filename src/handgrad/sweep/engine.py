@@ -3,12 +3,11 @@
 Everything that is drawn is what `make_problem` draws for the same seeds.
 """
 
-from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 
-from handgrad.problem import Config, Parameters, batch_order, initial_parameters
+from handgrad.problem import Config, Parameters, initial_parameters
 from handgrad.sweep import kernel
 from handgrad.sweep.grid import SOURCES, Cell, Chunk
 from handgrad.sweep.kernel import LANES
@@ -54,18 +53,13 @@ def _train(cell: Cell, seeds: Array, looked_at: tuple[int, ...]) -> tuple[Array,
     ours = _drawn(own["data"], TRAIN, config.n_train, config.dtype)
     X, X_val = _by_lane(ours), _by_lane(_drawn(own["data"], VAL, config.n_val, config.dtype))
     P = _initial(own["init"], config)
-    if len(own["order"]) == LANES:
-        order = np.empty((config.epochs, 0), np.int64)
-        streams = states(own["order"], _keys(ORDER))
-    else:
-        order = _order(config.seed, config.n_train, config.epochs)
-        streams = np.zeros((LANES, 6), np.uint64)
+    streams = states(own["order"], _keys(ORDER))
     marks = np.zeros(config.epochs + 1, np.bool_)
     marks[list(looked_at)] = True
     right = np.zeros((len(looked_at), LANES), np.int64)
     losses = np.zeros((len(looked_at), LANES))
     lr = X.dtype.type(config.lr)
-    kernel.train(X, ours, X_val, P, order, streams, config.batch_size, lr, marks, right, losses)
+    kernel.train(X, ours, X_val, P, streams, config.batch_size, lr, marks, right, losses)
     return P.reshape(-1, LANES)[:, :real], _columns(config, X, P, looked_at, right, losses, real)
 
 
@@ -126,11 +120,6 @@ def _initial(seeds: Array, config: Config) -> Array:
     with np.errstate(over="ignore"):  # what float32 cannot hold has diverged
         P = np.stack(columns, axis=1).astype(config.dtype)  # (4h + 1, 1 or LANES)
     return np.broadcast_to(P, (len(P), LANES)).copy().ravel()
-
-
-@lru_cache(maxsize=4)
-def _order(seed: int, n: int, epochs: int) -> Array:
-    return batch_order(np.random.SeedSequence(seed, spawn_key=ORDER), n, epochs)
 
 
 def _keys(key: tuple[int, ...]) -> Array:

@@ -21,6 +21,9 @@ CHUNK = 512
 WORK = 10**17
 """Units × samples × epochs over all trainings; two cores do some 3 · 10⁹ a second."""
 
+LARGEST = 10**11
+"""Units × samples × epochs of one training: a minute of one core's work."""
+
 MOST = 100_000_000
 """Trainings in one sweep: a day's work for two cores."""
 
@@ -93,6 +96,12 @@ class Grid:
             plain = (v.item() if isinstance(v, np.generic) else v for v in values)
             object.__setattr__(self, name, tuple(plain))
         object.__setattr__(self, "vary", tuple(_groups(self.vary)))
+        self._require_combinations()
+        self._require_size()
+
+    def _require_combinations(self) -> None:
+        for name in ("epochs", "batch_size", "n_train", "n_val"):
+            object.__setattr__(self, name, getattr(self.cells[0].config, name))
         seen = set()
         for config, varies in self.cells:  # raises if a combination is none
             key = (varies, config.sd, config.hidden, config.lr)
@@ -102,20 +111,28 @@ class Grid:
                     f"{config.lr:g}, {config.init}, {varies} varying is: leave one out"
                 )
             seen.add(key)
+
+    def _require_size(self) -> None:
         if self.trainings > MOST:
             raise BadInput(
                 f"a sweep must be of at most {MOST:,} trainings, got {self.trainings:,}: take "
                 "fewer seeds or combinations"
             )
-        sizes = sum(c.hidden * c.n_train * c.epochs for c, _ in self.cells) * self.seeds
-        if sizes > WORK:
-            raise BadInput(
-                f"a sweep must be of at most {WORK:.0e} units × samples × epochs, a year's work, "
-                f"got {sizes:.0e}: take fewer of them"
-            )
         widest = max(c.hidden * max(c.n_train, c.n_val) for c, _ in self.cells)
         looks = self.epochs // self.every if self.every else 1
         require_room(16 * widest + 4 * CHUNK * looks, "hidden, n_train, n_val and epochs")
+        sizes = [c.hidden * c.n_train * c.epochs for c, _ in self.cells]
+        if max(sizes) > LARGEST:
+            raise BadInput(
+                f"each training must be of at most {LARGEST:.0e} units × samples × epochs, a "
+                f"minute's work, got {max(sizes):.0e}: take fewer of them"
+            )
+        work = sum(sizes) * self.seeds
+        if work > WORK:
+            raise BadInput(
+                f"a sweep must be of at most {WORK:.0e} units × samples × epochs, a year's work, "
+                f"got {work:.0e}: take fewer of them"
+            )
 
     @cached_property
     def cells(self) -> list[Cell]:

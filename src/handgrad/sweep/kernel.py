@@ -40,7 +40,6 @@ def train(
     samples: Array,
     X_val: Array,
     P: Array,
-    order: Array,
     streams: Array,
     batch_size: int,
     lr: float,
@@ -50,14 +49,14 @@ def train(
 ) -> None:
     """Train LANES replicas; P is left at the last epoch's.
 
-    order (epochs, n) int64: the rows' order for all replicas; or (epochs, 0): each has its own,
-    from streams (LANES, 6), see `streams.shuffled`, and X is gathered from samples (LANES, n, 3).
+    streams: what the rows' order is drawn from, see `streams.shuffled`. (1, 6): one for all
+    replicas; (LANES, 6): each has its own, and X is gathered from samples (LANES, n, 3).
     marks (epochs + 1,) bool: after which epochs to look at the held-out samples X_val; right,
     losses (number of marks, LANES): how many are classified as they should be, and the mean loss.
     """
     n = len(X) // (3 * LANES)
     G, F = np.empty_like(P), np.empty(UNROLLED * LANES, P.dtype)
-    own = order.shape[1] == 0
+    own = len(streams) > 1
     gathered = np.empty_like(X) if own else X
     rows = np.arange(n)
     mark = 0
@@ -66,7 +65,7 @@ def train(
             if own:
                 _gather(samples, streams, gathered)
             else:
-                rows = order[epoch - 1].astype(np.int64)
+                shuffled(streams[0], rows)
             for start in range(0, n, batch_size):
                 batch = rows[start : start + batch_size]
                 _gradient(gathered, batch, P, G, F)
