@@ -375,7 +375,7 @@ def test_nan_is_never_equal() -> None:
 
 def test_the_largest_difference_is_the_largest() -> None:
     small, large = (Comparison("s", "forward", "f", gap, 1.0) for gap in (0.1, 0.2))
-    verification = Verification(make_problem(SMALL), ("s",), (small, large), {}, "not asked")
+    verification = Verification(make_problem(SMALL), ("s",), (small, large), {}, "not asked", {})
     assert verification.largest("s", "forward") is large
     assert verification.largest("s", "gradient") is None
 

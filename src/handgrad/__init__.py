@@ -44,7 +44,10 @@ __all__ = [name for names in _HOMES.values() for name in names]
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(f"handgrad.{home}"), name)
+            from handgrad.extras import needed_for
+
+            with needed_for(name):
+                return getattr(import_module(f"handgrad.{home}"), name)
     raise AttributeError(f"module 'handgrad' has no attribute {name!r}")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from typing import NoReturn
 
 
@@ -15,7 +16,14 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
-    from handgrad.cli import main as run
+    from handgrad.extras import Missing, needed_for
+
+    try:
+        with needed_for("the command handgrad"):
+            from handgrad.cli import main as run
+    except Missing as missing:
+        print(f"handgrad: {missing}", file=sys.stderr)
+        sys.exit(2)
 
     run()
 

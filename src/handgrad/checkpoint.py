@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.errors import BadInput
+from handgrad.extras import needed_for
 from handgrad.files import reason, write_whole
 from handgrad.history import Epoch, History
 from handgrad.problem import Config, Parameters, Problem, parameter_shapes
@@ -37,7 +38,8 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the file whole or not at all. Raises `BadInput` where it cannot be written."""
-    from safetensors.numpy import save
+    with needed_for("a checkpoint"):
+        from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(p) for name, p in checkpoint.params._asdict().items()}
     metadata = {
@@ -99,7 +101,8 @@ def require_same_problem(path: Path, checkpoint: Checkpoint, problem: Problem) -
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
+    with needed_for("a checkpoint"):
+        from safetensors import SafetensorError, safe_open
 
     if path.exists() and not path.is_file():
         raise BadInput(f"{path} must be a file that can be read, got a folder, a device or a pipe")

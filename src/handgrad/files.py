@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 
-from filelock import FileLock, Timeout
-
 from handgrad.errors import BadInput
+from handgrad.extras import needed_for
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -51,6 +50,9 @@ def alone(path: Path) -> Iterator[None]:
 
     Raises `BadInput` where somebody does. The lock is the system's: a kill lets go of it.
     """
+    with needed_for("a lock on what is written"):
+        from filelock import FileLock, Timeout
+
     file = path / "handgrad.lock" if path.is_dir() else path.with_name(f"{path.name}.lock")
     lock = FileLock(file, timeout=0)
     if not file.parent.is_dir():  # the lock would make it; whoever writes says that it is not there

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from handgrad.comparison import Comparison
 from handgrad.exact import Proof
+from handgrad.extras import Missing, needed_for
 from handgrad.files import write_whole
 from handgrad.history import Epoch
 from handgrad.parity import FORWARD, GRADIENTS
@@ -32,6 +33,7 @@ def results(verification: Verification) -> dict[str, Any]:
         {
             "config": verification.problem.config.as_dict(),
             "ok": verification.ok,
+            "left_out": list(verification.left_out),
             "stages": {stage: _stage_results(verification, stage) for stage in verification.stages},
             "finite_difference": _measured(finite_difference),
             "proof": _proof(verification.proof),
@@ -51,14 +53,21 @@ def to_json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write(out: Path, results: str, runs: Sequence[Run], bound: float | None = None) -> None:
-    """results.json, history.csv and figure.png. bound: of a run's distance, drawn where given."""
-    from handgrad.figures import png, run_figure
+def write(out: Path, results: str, runs: Sequence[Run], bound: float | None = None) -> str:
+    """results.json, history.csv and figure.png. bound: of a run's distance, drawn where given.
 
+    Returns why there is no figure, "" where there is one.
+    """
     write_whole(out / "results.json", results.encode())
     write_whole(out / "history.csv", history_csv(runs).encode())
+    try:
+        with needed_for("drawing"):
+            from handgrad.figures import png, run_figure
+    except Missing as missing:
+        return str(missing)
     if runs:
         write_whole(out / "figure.png", png(run_figure(runs, bound)))
+    return ""
 
 
 def history_csv(runs: Iterable[Run]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from handgrad import exact
 from handgrad.comparison import ALL, Comparison, guarded, raised
 from handgrad.errors import BadInput
+from handgrad.extras import Missing
 from handgrad.history import Epoch
 from handgrad.problem import Problem, whole_number
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
@@ -29,7 +30,8 @@ EQUAL, NOT_EQUAL, UNDECIDED = "equal", "not equal", "undecided"
 class Verification:
     """Everything that `verify` measured, the failures among it, and the runs, by stage.
 
-    proof: of stage 1's gradients; or why there is none.
+    proof: of stage 1's gradients, or why there is none; left_out: stages whose package is not
+    installed, with the line that says so.
     """
 
     problem: Problem
@@ -37,6 +39,7 @@ class Verification:
     comparisons: tuple[Comparison, ...]
     runs: Mapping[str, Run]
     proof: exact.Proof | str
+    left_out: Mapping[str, str]
 
     @property
     def failures(self) -> list[Comparison]:
@@ -77,7 +80,7 @@ class Verification:
 
 def verify(
     problem: Problem,
-    stages: Sequence[str | Stage] = STAGES,
+    stages: str | Sequence[str | Stage] | None = None,
     *,
     device: str = "cpu",
     patterns: int | None = None,
@@ -85,6 +88,7 @@ def verify(
 ) -> Verification:
     """Hold the stages, and engines of your own, to stage 1 and to the three other witnesses.
 
+    stages: names or engines, all stages whose package is installed where left out;
     device: where the tensors live; patterns: how many are drawn for the proof of stage 1, as many
     as take less than a second where left out; on_epoch: called with the stage's name, the epoch and
     its row of the history. Raises `BadInput` for an unknown stage or a device that is not there;
@@ -94,6 +98,9 @@ def verify(
     >>> verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]).ok
     True
     """
+    left_out: dict[str, str] = {}
+    if stages is None:
+        stages, left_out = _installed()
     stages = [stages] if isinstance(stages, str) else list(stages)
     if not stages:
         raise BadInput("stages must name at least one to hold to stage 1, got none")
@@ -115,7 +122,18 @@ def verify(
     comparisons += [*failures, *check_runs(runs, problem, suspects)]
     proof = prove_reference(engines[REFERENCE], problem, patterns)  # last: an engine may remember
     comparisons += refutation(proof)
-    return Verification(problem, tuple(engines), tuple(comparisons), runs, proof)
+    return Verification(problem, tuple(engines), tuple(comparisons), runs, proof, left_out)
+
+
+def _installed() -> tuple[list[Stage], dict[str, str]]:
+    """The stages that can be loaded; why the others cannot, by name."""
+    stages, left_out = [], {}
+    for name in STAGES:
+        try:
+            stages.append(load(name))
+        except Missing as missing:
+            left_out[name] = str(missing)
+    return stages, left_out
 
 
 def _by_name(stages: Sequence[str | Stage]) -> dict[str, Stage]:

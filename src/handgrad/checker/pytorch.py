@@ -16,6 +16,7 @@ from handgrad.checker.report import INCONCLUSIVE, PASS, Report
 from handgrad.checker.rounding import SAFETY
 from handgrad.checker.verdict import fresh_seed
 from handgrad.errors import BadInput
+from handgrad.extras import needed_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,7 +75,8 @@ def gradcheck_module(
     Raises:
         BadInput: where there is nothing to check, or it cannot be checked.
     """
-    import torch
+    with needed_for("gradcheck_module"):
+        import torch
 
     from handgrad.checker.calls import differing_calls
     from handgrad.checker.tensors import TorchProgram

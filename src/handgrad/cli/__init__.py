@@ -21,6 +21,7 @@ from handgrad.cli.sweep import sweep
 from handgrad.cli.train import train
 from handgrad.cli.verify import verify
 from handgrad.errors import BadInput
+from handgrad.extras import needed_for
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -69,7 +70,8 @@ def main() -> NoReturn:
 
 def _code() -> int:
     try:
-        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        with needed_for("this command"):
+            code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()  # a pipe may be closed
         return int(code)
     except Stopped as stop:

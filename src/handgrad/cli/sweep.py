@@ -9,6 +9,7 @@ import typer
 from handgrad.cli.options import Json, named
 from handgrad.cli.progress import console_on, say, stopped, trainings_bar
 from handgrad.errors import BadInput
+from handgrad.extras import Missing, needed_for
 
 
 def sweep(
@@ -57,19 +58,12 @@ def sweep(
     --resume continues and gives the same table.
     """
     from handgrad import report
-    from handgrad.figures import image
-    from handgrad.files import make_folder, write_whole
+    from handgrad.files import make_folder
+    from handgrad.sweep.grid import Grid
+    from handgrad.sweep.run import fill
+    from handgrad.sweep.store import read_grid, read_results
+    from handgrad.sweep.summary import printed, summarised
 
-    try:
-        from handgrad.sweep.figures import figures
-        from handgrad.sweep.grid import Grid
-        from handgrad.sweep.run import fill
-        from handgrad.sweep.store import read_grid, read_results
-        from handgrad.sweep.summary import printed, summarised
-    except ModuleNotFoundError as missing:
-        raise BadInput(
-            f"sweep needs {missing.name}, which is not installed: pip install 'handgrad[sweep]'"
-        ) from None
     if backend not in ("local", "dask") or (backend == "dask") != (address is not None):
         raise BadInput(
             "--backend must be local, or dask with --address tcp://HOST:PORT, got "
@@ -102,15 +96,31 @@ def sweep(
             fill(out, grid, resume=resume, address=address, on_progress=on_progress)
     table = read_results(out)
     summary = summarised(table)
-    for name, figure in figures(grid, table, summary):
-        for kind in ("png", "svg"):
-            write_whole(out / f"{name}.{kind}", image(figure, kind))
+    left_out = _drawn(out, grid, table, summary)
     if as_json:
         print(report.to_json({"grid": grid.as_dict(), "summary": summary.to_dicts()}), end="")
     console = console_on(stderr=as_json)
     console.print(printed(grid, summary))
+    if left_out:
+        say(console, f"No figures: {left_out}")
     say(console, f"Written to {out}")
     return 0
+
+
+def _drawn(out: Path, grid: Any, table: Any, summary: Any) -> str:
+    """The figures, written; or why they are left out."""
+    from handgrad.files import write_whole
+
+    try:
+        with needed_for("drawing"):
+            from handgrad.figures import image
+            from handgrad.sweep.figures import figures
+    except Missing as missing:
+        return str(missing)
+    for name, figure in figures(grid, table, summary):
+        for kind in ("png", "svg"):
+            write_whole(out / f"{name}.{kind}", image(figure, kind))
+    return ""
 
 
 def _listed(name: str, text: str, kind: Callable[[str], Any]) -> Iterator[Any]:

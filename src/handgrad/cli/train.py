@@ -69,8 +69,7 @@ def train(
                 on_epoch=lambda epoch, row: on_epoch(stage, epoch, row),
             )
         results = report.to_json(report.run_results(run))
-        if out is not None:
-            report.write(out, results, [run])
+        left_out = report.write(out, results, [run]) if out is not None else ""
     if as_json:
         print(results, end="")
     console = console_on(stderr=as_json)
@@ -82,4 +81,6 @@ def train(
         f"{final['val_accuracy']:.3f} held out",
     )
     say_if_diverged(run, console)
+    if left_out:
+        say(console, f"No figure: {left_out}")
     return 0 if run.diverged_at is None else 3

@@ -36,7 +36,7 @@ def verify(
     Stage 1's gradients are proved in exact arithmetic. Prints one table: each difference beside the
     bound that rounding allows. Writes results.json, history.csv and figure.png. Exits with 0 only
     if every bound holds; with 1 it names the stage, the quantity and the place; with 3 the runs
-    decide nothing.
+    decide nothing. Without PyTorch stage 1 is checked alone, and what is left out is said.
     """
     from handgrad import report
     from handgrad.files import alone, make_folder
@@ -51,7 +51,7 @@ def verify(
         results = report.to_json(report.results(verification))
         runs = list(verification.runs.values())
         found = verification.largest(runs[0].stage, "run") if runs else None
-        report.write(out, results, runs, None if found is None else found.bound)
+        left_out = report.write(out, results, runs, None if found is None else found.bound)
     if as_json:
         print(results, end="")
     console = console_on(stderr=as_json)
@@ -61,5 +61,12 @@ def verify(
         say(console, failure.message, style="red")
     for run in runs:
         say_if_diverged(run, console)
-    say(console, f"{SENTENCES[verification.verdict]} Written to {out}")
+    if left_out:
+        say(console, f"No figure: {left_out}")
+    for name, why in verification.left_out.items():
+        say(console, f"{name} was left out: {why}")
+    sentence = SENTENCES[verification.verdict]
+    if len(verification.stages) == 1:
+        sentence = sentence.replace("Equal: every", "Stage 1 alone: every")
+    say(console, f"{sentence} Written to {out}")
     return {EQUAL: 0, UNDECIDED: 3}.get(verification.verdict, 1)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from handgrad.errors import BadInput
+from handgrad.extras import needed_for
 from handgrad.problem import Array
 
 STAGES = ("numpy_manual", "pytorch_no_autograd", "pytorch_autograd", "pytorch_nn_module")
@@ -62,7 +63,8 @@ def load(stage: str | Stage) -> Stage:
     if isinstance(stage, str):
         if stage not in STAGES:
             raise BadInput(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
-        return cast(Stage, import_module(f"{__name__}.{stage}"))
+        with needed_for(stage):
+            return cast(Stage, import_module(f"{__name__}.{stage}"))
     if not isinstance(stage, Stage) or not isinstance(stage.name, str):
         need = "name, to_native, to_numpy, forward, loss, backward, sgd"
         raise BadInput(f"an engine must have {need}, got {stage!r} without some of them")

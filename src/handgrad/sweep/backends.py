@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from handgrad.errors import BadInput
+from handgrad.extras import needed_for
 
 Backend = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Any]]]
 """(work, tasks) → (task, its result), as they finish."""
@@ -45,10 +46,8 @@ def connected(address: str | None) -> Iterator[Backend]:
     if address is None:
         yield local
         return
-    try:
+    with needed_for("a Dask cluster"):
         from distributed import Client, as_completed
-    except ImportError:
-        raise BadInput("--backend dask needs Dask: pip install 'handgrad[dask]'") from None
     try:
         client = Client(address, timeout=CONNECT)
     except (OSError, ValueError) as error:
