@@ -1,5 +1,7 @@
 """What cannot be used is told in one line, on the command line and in Python."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,22 @@ import numpy as np
 import pytest
 from test_cli import SMALL, handgrad
 
-from handgrad import Config, Grid, gradcheck, make_problem, train, verify
+from handgrad import (
+    Config,
+    Grid,
+    agreement,
+    exact,
+    gradcheck,
+    gradcheck_module,
+    make_problem,
+    run_sweep,
+    train,
+    verify,
+)
+from handgrad.checkpoint import load_checkpoint
 from handgrad.errors import BadInput
 from handgrad.files import alone
+from handgrad.notebooks import copy_notebooks
 
 MEMORY = "must be small enough for the machine's"
 
@@ -72,24 +87,182 @@ def double(p: Any) -> Any:
     return {"w": 2 * p["w"]}
 
 
-CALLS: dict[str, tuple[Any, str]] = {
-    "points": (lambda: gradcheck(square, ONE, double, points=10**9), "points must be at most"),
-    "points, half": (lambda: gradcheck(square, ONE, double, points=1.5), "points must be a whole"),  # type: ignore[arg-type]
-    "seed": (lambda: gradcheck(square, ONE, double, seed=-1), "seed must be a whole number"),
-    "hidden": (lambda: make_problem(Config(hidden=10**20)), MEMORY),
-    "epochs": (lambda: train(make_problem(Config(epochs=10**20))), MEMORY),
-    "batch": (lambda: train(make_problem(Config(0, 10**5, 0, 0.1, 10**6, 10**6))), MEMORY),
-    "stages": (lambda: verify(make_problem(Config(epochs=0)), []), "stages must name at least one"),
-    "grid": (lambda: Grid(hidden=(10**9,), seeds=1, epochs=1), MEMORY),
-}
+def check_with(**options: Any) -> Any:
+    return gradcheck(square, ONE, double, **options)
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_a_function_refuses_it_in_one_sentence(name: str) -> None:
-    call, says = CALLS[name]
-    with pytest.raises(BadInput, match=says) as refused:
-        call()
-    assert "\n" not in str(refused.value)
+def check_of(loss: Any = square, params: Any = ONE, grads: Any = double) -> Any:
+    return gradcheck(loss, params, grads)
+
+
+def module_with(**options: Any) -> Any:
+    torch = pytest.importorskip("torch")
+    module = options.pop("module", torch.nn.Linear(2, 1).double())
+    return gradcheck_module(module, torch.ones(3, 2).double(), **options)
+
+
+def problem_with(**changed: Any) -> Any:
+    return replace(make_problem(TINY), **changed)
+
+
+def train_with(**options: Any) -> Any:
+    return train(**{"problem": make_problem(TINY)} | options)
+
+
+def verify_with(**options: Any) -> Any:
+    given: dict[str, Any] = {"problem": make_problem(TINY), "stages": ["numpy_manual"]}
+    return verify(**given | options)
+
+
+def agree(**given: Any) -> Any:
+    run = train(make_problem(TINY), record=True)
+    return agreement(**{"run": run, "reference": run} | given)
+
+
+def sweep_with(**options: Any) -> Any:
+    return run_sweep(**{"grid": Grid(seeds=1, epochs=1)} | options)
+
+
+TINY = Config(epochs=1, n_train=8, n_val=4, batch_size=4, hidden=2)
+NUL = "a\0b"
+
+
+def whole(least: int) -> str:
+    return f"must be a whole number of at least {least}, got"
+
+
+ENGINE = "an engine must have name, to_native"
+NAMES = "must name a file or folder, got"
+TABLE: list[tuple[Any, str, list[Any], str]] = [
+    # function, argument, values, what is said of each
+    (check_with, "points", [1.5, 0, True, "3", None, np.float64(2)], whole(1)),
+    (check_with, "points", [10**9], "points must be at most 10,000, got 1,000,000,000"),
+    (check_with, "seed", [-1, 1.5, "a", True, np.random.default_rng(0)], whole(0)),
+    (check_with, "directions", [0, 1.5, "x", False], whole(1)),
+    (check_with, "rtol", [-1, "a", np.nan, None, 1], "rtol must lie between 0 and 1, got"),
+    (check_with, "resolve", [0, "x", np.inf, np.nan], "resolve must lie above 0, got"),
+    (check_with, "delta", [0, 2, "x", None], "delta must lie between 0 and 1, got"),
+    (check_with, "activations", [3], "activations must be a function, got 3"),
+    (check_with, "structure", [3, "x"], "structure must be a Stack, got"),
+    (check_with, "reference", [3, "x"], "reference must be a function, got"),
+    (check_of, "loss", [None, 3, "x"], "loss must be a function, got"),
+    (check_of, "loss", [lambda p: p["w"]], "loss must return one number, got shape (2,)"),
+    (check_of, "loss", [lambda p: "x", lambda p: None], "loss must return one real number, got"),
+    (check_of, "grads", [None, {}, lambda p: {}, lambda p: [1]], "must have the names of params"),
+    (check_of, "grads", [lambda p: {"w": "x"}], "w must be an array of a float dtype, got"),
+    (check_of, "params", [{"w": np.array([None, 1])}], "w must be of a float dtype, got object"),
+    (check_of, "params", [{"w": np.array(["a"])}], "w must be of a float dtype, got <U1"),
+    (check_of, "params", [{"w": np.array([1, 2])}], "w must be of a float dtype, got int64"),
+    (check_of, "params", [{"w": np.ones(0)}], "w must not be empty, got shape (0,)"),
+    (check_of, "params", [{"w": np.array([1, np.nan])}], "w must be finite, got nan"),
+    (check_of, "params", [{}], "params must be a dict of name → float array, got {}"),
+    (check_of, "params", [None, 3], "must be of a float dtype, got"),
+    (module_with, "module", [None, 3], "module must be a function, got"),
+    (module_with, "points", [1.5, 0], whole(1)),
+    (module_with, "seed", [-1, "a"], whole(0)),
+    (module_with, "rtol", [-1], "rtol must lie between 0 and 1, got -1"),
+    (module_with, "reference", [3], "reference must be a function, got 3"),
+    (module_with, "keywords", [3], "keywords must be a dict, got 3"),
+    (module_with, "keywords", [{1: 2}], "each key of keywords must be a str, got 1"),
+    (Config, "seed", [1.5, None, "a", -1], whole(0)),
+    (Config, "hidden", [0, 2.0, None, "8", True], whole(1)),
+    (Config, "epochs", [-1, True, 1.5], whole(0)),
+    (Config, "lr", [0, "a", None, np.nan, 1j, -1, np.inf], "lr must be a finite number above 0"),
+    (Config, "batch_size", [0, None], whole(1)),
+    (Config, "batch_size", [501], "batch_size must not exceed n_train, got 501 > 500"),
+    (Config, "n_train", [0, 1.5], whole(1)),
+    (Config, "n_val", [-3, "x"], whole(1)),
+    (Config, "init", [None, 3, "normal", "normal:x", "normal:-1"], "init must be he or normal:SD"),
+    (Config, "dtype", [None, "float16", np.float32], "dtype must be float64 or float32, got"),
+    (Config, "data_seed", [-1, "x"], whole(0)),
+    (Config, "order_seed", [1.5], whole(0)),
+    (Config.from_dict, "fields", [None, [1], "x"], "a configuration must be a dict of its fields"),
+    (Config.from_dict, "fields", [{"a": 1}, {1: 1, "a": 2}], "a configuration has no field"),
+    (make_problem, "config", [3, "x"], "config must be a Config, got"),
+    (make_problem, "config", [Config(hidden=10**20)], MEMORY),
+    (problem_with, "config", [None], "config must be a Config, got None"),
+    (problem_with, "x_train", [None, 3], "x_train must have shape (8, 2), got ()"),
+    (problem_with, "params", [None, "abcd"], "params must be W1, b1, W2, b2, got"),
+    (train_with, "problem", [None, 3], "problem must be a Problem, got"),
+    (train_with, "problem", [make_problem(Config(epochs=10**20))], MEMORY),
+    (train_with, "problem", [make_problem(Config(0, 10**5, 0, 0.1, 10**6, 10**6))], MEMORY),
+    (train_with, "stage", [None, 3], ENGINE),
+    (train_with, "stage", ["x"], "stage must be one of numpy_manual"),
+    (train_with, "checkpoint", [NUL, 3, "", " "], f"checkpoint {NAMES}"),
+    (train_with, "checkpoint", ["/"], "/ exists, and may hold another training"),
+    (train_with, "checkpoint", ["/nope/x"], "must be a file that can be written, got"),
+    (train_with, "resume", [NUL, 3, ""], f"resume {NAMES}"),
+    (train_with, "resume", ["/nope"], "/nope must be a file that can be read, got"),
+    (train_with, "every", [0, 1.5, None], whole(1)),
+    (train_with, "on_epoch", [3], "on_epoch must be a function, got 3"),
+    (verify_with, "problem", [None], "problem must be a Problem, got None"),
+    (verify_with, "stages", [[]], "stages must name at least one"),
+    (verify_with, "stages", [3, [None]], ENGINE),
+    (verify_with, "stages", ["x", ["x"]], "stage must be one of numpy_manual"),
+    (verify_with, "patterns", [0, 1.5, "x"], whole(1)),
+    (verify_with, "on_epoch", [3], "on_epoch must be a function, got 3"),
+    (agree, "run", [None], "run must be a Run, got None"),
+    (agree, "run", [train(make_problem(TINY))], "both runs must be recorded"),
+    (agree, "run", [train(make_problem(Config(epochs=1)))], "both runs must be of one problem"),
+    (agree, "reference", [3], "reference must be a Run, got 3"),
+    (agree, "bound", ["x", np.nan, -1], "bound must be a number of at least 0, got"),
+    (Grid, "seeds", [0, 1.5, "x"], whole(1)),
+    (Grid, "hidden", [()], "hidden must hold at least one value, got none"),
+    (Grid, "hidden", ["x", (0,), (1.5,), None], whole(1)),
+    (Grid, "hidden", [(2, 2)], "no combination must be there twice, but h = 2"),
+    (Grid, "hidden", [(10**9,)], MEMORY),
+    (Grid, "lr", [(0,), "x", None], "lr must be a finite number above 0, got"),
+    (Grid, "init", [("x",), None], "init must be he or normal:SD"),
+    (Grid, "vary", [("luck",), None, 3], "vary must be all, each, or some of data, init, order"),
+    (Grid, "seed", [-1], whole(0)),
+    (Grid, "seed", [2**64], "seed must be below 2⁶⁴, got"),
+    (Grid, "epochs", [-1, 1.5], whole(0)),
+    (Grid, "n_val", [None, 0], whole(1)),
+    (Grid, "dtype", ["x"], "dtype must be float64 or float32, got 'x'"),
+    (Grid, "every", [-1, 1.5], whole(0)),
+    (Grid.from_dict, "found", [{}, {"a": 1}], "a grid must have the fields that Grid has"),
+    (sweep_with, "grid", [None], "grid must be a Grid, got None"),
+    (sweep_with, "out", [NUL, 3, ""], f"out {NAMES}"),
+    (sweep_with, "out", [__file__], "must be a folder that can be written, got"),
+    (sweep_with, "address", [3], "address must be a str, got 3"),
+    (sweep_with, "on_progress", [3], "on_progress must be a function, got 3"),
+    (copy_notebooks, "folder", [NUL, 3, ""], f"folder {NAMES}"),
+    (copy_notebooks, "folder", [Path(__file__)], "must be a folder that can be written, got"),
+    (load_checkpoint, "path", [NUL, 3], f"a checkpoint {NAMES}"),
+    (load_checkpoint, "path", [Path(__file__)], "must be a whole safetensors file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "values", "says"),
+    TABLE,
+    ids=[f"{function.__name__} {argument}" for function, argument, _, _ in TABLE],
+)
+def test_a_function_refuses_it_in_one_sentence(
+    function: Any, argument: str, values: list[Any], says: str
+) -> None:
+    for value in values:
+        with pytest.raises(BadInput) as refused:
+            function(**{argument: value})
+        assert says in str(refused.value), value
+        assert "\n" not in str(refused.value)
+
+
+def test_the_table_is_long() -> None:
+    assert len(COMMANDS) + sum(len(values) for _, _, values, _ in TABLE) >= 150
+
+
+def test_whole_numbers_of_numpys_are_whole_numbers() -> None:
+    two: Any = np.int64(2)
+    config = Config(two, two, two, 0.1, two, two, two, data_seed=two)
+    assert config == Config(2, 2, 2, 0.1, 2, 2, 2, data_seed=2)
+    assert config.short_hash() == Config(2, 2, 2, 0.1, 2, 2, 2, data_seed=2).short_hash()
+    train(make_problem(config), every=two)
+    assert check_with(points=two, seed=two, directions=two)
+    grid = Grid(two, (two,), epochs=two, batch_size=two, n_train=two, n_val=two, every=two)
+    assert json.loads(json.dumps(grid.as_dict()))["epochs"] == 2
+    assert verify_with(patterns=two).ok
+    assert exact.prove(square, double, {"w": (2,)}, draws=two, seed=two)
 
 
 @pytest.mark.slow

@@ -28,14 +28,16 @@ SMALL = ["--epochs", "3", "--n-train", "50", "--n-val", "20", "--batch-size", "1
 INTERRUPTED = (130, -signal.SIGINT)
 
 
-def handgrad(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def handgrad(
+    *arguments: str | Path, cwd: Path, columns: int = 100
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "handgrad", *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"COLUMNS": "100"},
+        env=os.environ | {"COLUMNS": str(columns)},
     )
 
 
@@ -302,3 +304,15 @@ def test_results_in_json_are_numbers_or_null() -> None:
 
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_json({"x": np.nan})
+
+
+def test_a_narrow_terminal_shows_every_number(tmp_path: Path) -> None:
+    command = ["verify", *SMALL, "--out", "here"]
+    wide, narrow = (handgrad(*command, cwd=tmp_path, columns=n).stdout for n in (200, 20))
+    rows = [line.split("│") for line in wide.splitlines() if "│ d" in line]
+    assert len(rows) == 4
+    for row in rows:
+        assert [line.split("│") for line in narrow.splitlines() if row[1].strip() in line]
+        for cell in row:
+            assert cell.strip() in narrow
+    assert "…" not in narrow

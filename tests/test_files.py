@@ -1,12 +1,15 @@
 """Files are written whole or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from handgrad import BadInput
 from handgrad.files import make_folder, write_whole
+from handgrad.notebooks import copy_notebooks
 
 
 def test_a_failure_on_the_way_leaves_the_old_file(
@@ -30,3 +33,47 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="must be a folder that can be written"):
         make_folder(tmp_path / "file")
     assert list(make_folder(tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_the_umask_is_respected_and_so_is_the_mode_of_what_was_there(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_whole(tmp_path / "file", b"mine alone")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "file").chmod(0o640)
+    write_whole(tmp_path / "file", b"again")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_a_kill_left_is_cleared_by_the_next_run(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from handgrad.files import write_whole\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), 9)\n"
+        "write_whole(Path(sys.argv[1]), b'half')"
+    )
+    file = tmp_path / "file"
+    done = subprocess.run([sys.executable, "-c", code, str(file)])
+    assert done.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    write_whole(file, b"whole")
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]
+    assert file.read_bytes() == b"whole"
+
+
+def test_an_interrupt_leaves_all_notebooks_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "01_numpy_manual.ipynb").write_text("mine")
+    real, calls = os.fsync, iter(range(9))
+
+    def third(descriptor: int) -> None:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", third)
+    with pytest.raises(KeyboardInterrupt):
+        copy_notebooks(tmp_path, force=True)
+    assert [f.name for f in tmp_path.iterdir()] == ["01_numpy_manual.ipynb"]

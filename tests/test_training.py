@@ -194,6 +194,16 @@ def test_a_resumed_run_ends_bit_for_bit_where_a_whole_one_does(
     assert identical(train(whole, stage, resume=file), train(whole, stage))
 
 
+def test_a_checkpoint_of_the_same_run_has_the_same_bytes(tmp_path: Path) -> None:
+    code = (
+        "import sys, handgrad; handgrad.train(handgrad.make_problem("
+        "handgrad.Config(epochs=3, hidden=3)), checkpoint=sys.argv[1])"
+    )
+    for name in "ab":
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_any_stage_goes_on_where_another_stopped(tmp_path: Path) -> None:
     file, whole = tmp_path / "run", make_problem(SMALL)
     train(make_problem(replace(SMALL, epochs=3)), "pytorch_nn_module", checkpoint=file)

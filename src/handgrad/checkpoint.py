@@ -15,6 +15,7 @@ from handgrad.errors import BadInput
 from handgrad.extras import needed_for
 from handgrad.files import reason, write_whole
 from handgrad.history import Epoch, History
+from handgrad.inputs import file_path
 from handgrad.problem import Config, Parameters, Problem, parameter_shapes
 
 FORMAT = "handgrad checkpoint 1"
@@ -50,12 +51,20 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "epoch": str(checkpoint.epoch),
     }
     tensors["history"] = checkpoint.rows.table[: checkpoint.epoch + 1]
-    write_whole(path, save(tensors, metadata))
+    write_whole(path, _sorted(save(tensors, metadata)))
+
+
+def _sorted(data: bytes) -> bytes:
+    """The same file with its header in order: safetensors writes metadata in a random one."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)  # the arrays begin at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and check the file. Raises `BadInput` where it is missing, truncated or foreign."""
-    metadata, tensors = _read(path)
+    metadata, tensors = _read(file_path("a checkpoint", path))
     try:
         config = Config.from_dict(json.loads(metadata["config"]))
         epoch = int(metadata["epoch"])

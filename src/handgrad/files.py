@@ -1,10 +1,11 @@
 """Files that are written whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryFile
+from tempfile import TemporaryFile
 
 from handgrad.errors import BadInput
 from handgrad.extras import needed_for
@@ -18,16 +19,20 @@ def write_whole(path: Path, data: bytes) -> None:
     part = None
     try:
         path = path.resolve()  # a link stays, and what it points to is replaced
-        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            part = Path(file.name)
+        part = path.with_name(f"{path.name}.part")  # what a kill leaves, the next run replaces
+        with part.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o644)
+        if path.exists():
+            shutil.copymode(path, part)
         os.replace(part, path)  # one step on every file system: no reader sees half a file
-    except OSError as error:
+    except BaseException as error:
         if part is not None:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        if not isinstance(error, OSError | ValueError):  # a path with NUL is a ValueError
+            raise
         raise BadInput(f"{path} must be a file that can be written, got: {reason(error)}") from None
 
 
@@ -74,6 +79,6 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def reason(error: OSError) -> str:
+def reason(error: OSError | ValueError) -> str:
     """What the system says of the error, without its number and path."""
-    return error.strerror or str(error)
+    return getattr(error, "strerror", None) or str(error)

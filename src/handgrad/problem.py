@@ -14,12 +14,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from handgrad.errors import BadInput
+from handgrad.inputs import require_type, whole_number
 from handgrad.room import require_room
 
 Array = np.ndarray
@@ -122,9 +123,11 @@ class Config:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Config":
         """The inverse of `as_dict`. Raises `BadInput` on a field that does not exist."""
+        if not isinstance(fields, Mapping):
+            raise BadInput(f"a configuration must be a dict of its fields, got {fields!r}")
         unknown = set(fields) - set(cls.__dataclass_fields__)
         if unknown:
-            raise BadInput(f"a configuration has no field {', '.join(sorted(unknown))}")
+            raise BadInput(f"a configuration has no field {', '.join(sorted(map(str, unknown)))}")
         return cls(**fields)
 
     def short_hash(self) -> str:
@@ -179,6 +182,7 @@ class Problem:
     order: Order | Array
 
     def __post_init__(self) -> None:
+        require_type("config", self.config, Config)
         c, dtype = self.config, np.dtype(self.config.dtype)
         for name, rows in (("train", c.n_train), ("val", c.n_val)):
             for letter, columns in (("x", 2), ("y", 1)):
@@ -225,8 +229,8 @@ def make_problem(config: Config | None = None) -> Problem:
     >>> problem.x_train.shape, problem.y_train.shape, problem.params.W1.shape
     ((4, 2), (4, 1), (8, 2))
     """
-    config = config or Config()
-    c = config
+    c = config = Config() if config is None else config
+    require_type("config", config, Config)
     numbers = 3 * (c.n_train + c.n_val) + 4 * c.hidden + 1
     require_room(8 * numbers, "hidden, n_train and n_val")
     data, init, order = (
@@ -272,13 +276,6 @@ def batch_order(stream: np.random.SeedSequence, n: int, epochs: int) -> Array:
 def parameter_shapes(hidden: int) -> tuple[tuple[int, ...], ...]:
     """The shapes of W1, b1, W2 and b2 for `hidden` units."""
     return (hidden, 2), (hidden,), (1, hidden), (1,)
-
-
-def whole_number(name: str, value: object, at_least: int) -> int:
-    """The value as an int. Raises `BadInput` unless it is a whole number of at least `at_least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
-        raise BadInput(f"{name} must be a whole number of at least {at_least}, got {value!r}")
-    return int(value)
 
 
 def short_hash(fields: Mapping[str, Any]) -> str:

@@ -23,7 +23,8 @@ from handgrad.checkpoint import (
 from handgrad.errors import BadInput
 from handgrad.files import alone
 from handgrad.history import Epoch, History
-from handgrad.problem import Array, Parameters, Problem, whole_number
+from handgrad.inputs import file_path, require_functions, require_type, whole_number
+from handgrad.problem import Array, Parameters, Problem
 from handgrad.room import require_room
 from handgrad.stages import REFERENCE, Stage, load, require_device
 
@@ -96,11 +97,14 @@ def train(
     >>> run.steps, run.history["val_loss"].shape
     (320, (21,))
     """
+    require_type("problem", problem, Problem)
+    require_functions(on_epoch=on_epoch, optional=True)
     whole_number("every", every, at_least=1)
     if record and resume is not None:
         raise BadInput("record needs the run from its first step: leave resume out")
     require_room_for(problem, records=int(record))
-    file = None if checkpoint is None else Path(checkpoint)
+    file = None if checkpoint is None else file_path("checkpoint", checkpoint)
+    resume = None if resume is None else file_path("resume", resume)
     with nullcontext() if file is None else alone(file):
         if file is not None and file.exists() and (resume is None or not file.samefile(resume)):
             raise BadInput(
@@ -161,12 +165,12 @@ class _Training:
         parts = [slice(i, min(i + size, n)) for i in range(0, n, size)]
         return [(x[p], y[p], labels[p], (p.stop - p.start) / n) for p in parts]
 
-    def begin(self, resume: Path | str | None) -> Checkpoint:
+    def begin(self, resume: Path | None) -> Checkpoint:
         """The initial network, or what the checkpoint holds."""
         problem = self.problem
         if resume is not None:
-            saved = load_checkpoint(Path(resume))
-            require_same_problem(Path(resume), saved, problem)
+            saved = load_checkpoint(resume)
+            require_same_problem(resume, saved, problem)
             return replace(saved, config=problem.config, stage=self.stage.name)
         with np.errstate(over="ignore", invalid="ignore"):
             history = History([self.observe(0, self.native(problem.params))])

@@ -3,15 +3,17 @@
 What they are held to stands in `handgrad.witnesses`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from handgrad import exact
 from handgrad.comparison import ALL, Comparison, guarded, raised
 from handgrad.errors import BadInput
 from handgrad.extras import Missing
 from handgrad.history import Epoch
-from handgrad.problem import Problem, whole_number
+from handgrad.inputs import require_functions, require_type, whole_number
+from handgrad.problem import Problem
 from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
 from handgrad.training import Run, require_room_for, train
 from handgrad.witnesses import (
@@ -98,10 +100,13 @@ def verify(
     >>> verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]).ok
     True
     """
+    require_type("problem", problem, Problem)
+    require_functions(on_epoch=on_epoch, optional=True)
     left_out: dict[str, str] = {}
     if stages is None:
         stages, left_out = _installed()
-    stages = [stages] if isinstance(stages, str) else list(stages)
+    some: Any = stages if not isinstance(stages, str) and isinstance(stages, Iterable) else [stages]
+    stages = list(some)
     if not stages:
         raise BadInput("stages must name at least one to hold to stage 1, got none")
     require_room_for(problem, records=len(stages) + 3)  # stage 1's, and two more for the bound
@@ -110,7 +115,7 @@ def verify(
     for engine in engines.values():
         require_device(engine, device, dtype)
     if patterns is not None:
-        patterns = whole_number("prove", patterns, at_least=1)
+        patterns = whole_number("patterns to prove", patterns, at_least=1)
     comparisons: list[Comparison] = []
     for name, engine in engines.items():
         comparisons += guarded(name, "exact", check_exact(engine, dtype, device))

@@ -21,6 +21,7 @@ from handgrad.checker.verdict import about, fresh_seed, judged
 from handgrad.checker.wider import in_float64
 from handgrad.errors import BadInput
 from handgrad.exact.numbers import Dual
+from handgrad.inputs import require_functions, require_type
 
 
 def gradcheck(
@@ -79,6 +80,10 @@ def gradcheck(
     Raises:
         BadInput: where loss, params or grads cannot be checked at all.
     """
+    require_functions(loss=loss)
+    require_functions(activations=activations, reference=reference, optional=True)
+    if structure is not None:
+        require_type("structure", structure, Stack)
     options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
     given = flattened(params)
 

@@ -18,6 +18,7 @@ from handgrad.checker.quick import cleared
 from handgrad.checker.rounding import Results
 from handgrad.errors import BadInput
 from handgrad.exact.numbers import Dual
+from handgrad.inputs import whole_number
 
 MOST = 10_000
 """Points at which a program is checked."""
@@ -39,10 +40,9 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, least in (("points", 1), ("directions", 1), ("seed", 0)):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not (whole and value >= least) and (name, value) != ("directions", None):
-                raise BadInput(f"{name} must be a whole number of at least {least}, got {value}")
+            if name != "directions" or self.directions is not None:
+                value = whole_number(name, getattr(self, name), least)
+                object.__setattr__(self, name, value)
         if self.points > MOST:
             raise BadInput(f"points must be at most {MOST:,}, got {self.points:,}")
         for name, low, high in (("delta", 0, 1), ("resolve", 0, math.inf), ("rtol", -1e-300, 1)):

@@ -17,6 +17,7 @@ from handgrad.checker.rounding import SAFETY
 from handgrad.checker.verdict import fresh_seed
 from handgrad.errors import BadInput
 from handgrad.extras import needed_for
+from handgrad.inputs import require_functions, require_type
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,6 +82,12 @@ def gradcheck_module(
     from handgrad.checker.calls import differing_calls
     from handgrad.checker.tensors import TorchProgram
 
+    require_functions(module=module)
+    require_functions(reference=reference, optional=True)
+    if keywords is not None:
+        require_type("keywords", keywords, dict)
+        for key in keywords:
+            require_type("each key of keywords", key, str)
     seed = fresh_seed(seed)
     options = Options(points, directions, rtol, resolve, delta, seed)
     rng = np.random.default_rng(seed)

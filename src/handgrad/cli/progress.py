@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
 
     from handgrad.history import Epoch
     from handgrad.training import Run
@@ -137,6 +138,15 @@ def console_on(stderr: bool) -> "Console":
             raise BrokenPipeError
 
     return Open(stderr=stderr)
+
+
+def show(console: "Console", table: "Table") -> None:
+    """A table at its full width: a narrow terminal may wrap it, and shows every number."""
+    from rich.measure import Measurement
+
+    needed = Measurement.get(console, console.options.update(width=1000), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table, crop=False)
 
 
 def say(console: "Console", text: str, style: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from handgrad.cli.options import Json, named
-from handgrad.cli.progress import console_on, say, stopped, trainings_bar
+from handgrad.cli.progress import console_on, say, show, stopped, trainings_bar
 from handgrad.errors import BadInput
 from handgrad.extras import Missing, needed_for
 
@@ -59,6 +59,7 @@ def sweep(
     """
     from handgrad import report
     from handgrad.files import make_folder
+    from handgrad.sweep import compiled
     from handgrad.sweep.grid import Grid
     from handgrad.sweep.run import fill
     from handgrad.sweep.store import read_grid, read_results
@@ -89,6 +90,11 @@ def sweep(
             every=every,
         )
         out = out or Path("sweeps") / grid.short_hash()
+        if not compiled.kept:
+            say(
+                console_on(stderr=True),
+                "numba's cache cannot be written: the sweep is compiled anew, which takes a minute",
+            )
         with (
             stopped(f"go on with --resume --out {out}"),
             trainings_bar(grid.trainings) as on_progress,
@@ -100,7 +106,7 @@ def sweep(
     if as_json:
         print(report.to_json({"grid": grid.as_dict(), "summary": summary.to_dicts()}), end="")
     console = console_on(stderr=as_json)
-    console.print(printed(grid, summary))
+    show(console, printed(grid, summary))
     if left_out:
         say(console, f"No figures: {left_out}")
     say(console, f"Written to {out}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from handgrad.cli.options import Device, Json, named, with_config
-from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, stopped
+from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, show, stopped
 from handgrad.problem import Config, make_problem
 
 SENTENCES = {
@@ -55,7 +55,7 @@ def verify(
     if as_json:
         print(results, end="")
     console = console_on(stderr=as_json)
-    console.print(report.table(verification))
+    show(console, report.table(verification))
     say(console, report.said_of(verification.proof))
     for failure in verification.failures:
         say(console, failure.message, style="red")

@@ -11,6 +11,7 @@ from handgrad.errors import BadInput
 from handgrad.exact.claims import Arrays
 from handgrad.exact.numbers import Degree, Dual, exact
 from handgrad.exact.proof import Proof, prove, prove_equal
+from handgrad.inputs import require_functions
 from handgrad.mistakes import Gradients, Mistake, backward, forward
 
 Array = np.ndarray
@@ -34,6 +35,8 @@ def prove_stage(engine: Any, h: int, B: int, *, draws: int = 20, seed: int = 0) 
     def gradients(p: Arrays) -> dict[str, Array]:
         return dict(zip(PARAMETERS, engine.backward(**p), strict=True))
 
+    for name in ("forward", "loss", "backward"):
+        require_functions(False, **{f"the engine's {name}": getattr(engine, name, None)})
     loss = _loss_of(engine)
     return prove(loss, gradients, _shapes(h, B), PARAMETERS, draws=draws, seed=seed)
 

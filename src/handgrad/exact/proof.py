@@ -27,6 +27,7 @@ from handgrad.exact.claims import (
     each,
 )
 from handgrad.exact.numbers import Degree, decisions
+from handgrad.inputs import require_functions, require_type, whole_number
 
 GRID = 2**61
 """So many values are drawn from for a coordinate, at first."""
@@ -105,6 +106,8 @@ def prove(
 
     Source: Schwartz, J. ACM 27 (1980) 701; Zippel, EUROSAM 1979, 216.
     """
+    require_functions(loss=loss, gradients=gradients)
+    require_type("shapes", shapes, Mapping)
     claim = Derivative(loss, gradients, list(shapes if of is None else of))
     return _proof(claim, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
 
@@ -126,6 +129,8 @@ def prove_equal(
 
     Arguments, result and errors are those of `prove`; a refutation calls `one` wrong.
     """
+    require_functions(one=one, other=other)
+    require_type("shapes", shapes, Mapping)
     claim = Equal(one, other)
     return _proof(claim, _draws(shapes, draws, seed), np.random.default_rng((seed, 1)))
 
@@ -134,8 +139,7 @@ def _draws(
     shapes: Mapping[str, Sequence[int]], draws: int, seed: int
 ) -> Iterator[Iterator[dict[str, Array]]]:
     """For each draw some base points, of which the first that will do is taken."""
-    if not isinstance(draws, int) or draws < 1:
-        raise BadInput(f"draws must be a whole number of at least 1, got {draws}")
+    draws, seed = whole_number("draws", draws, 1), whole_number("seed", seed, 0)
     rng = np.random.default_rng(seed)
     for _ in range(draws):
         yield ({n: _fractions(rng, s) for n, s in shapes.items()} for _ in range(BASES))

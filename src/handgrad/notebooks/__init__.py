@@ -7,6 +7,7 @@ from pathlib import Path
 
 from handgrad.errors import BadInput
 from handgrad.files import make_folder, write_whole
+from handgrad.inputs import file_path
 
 GUIDE = "teachers_guide.md"
 
@@ -24,7 +25,7 @@ def copy_notebooks(folder: Path, force: bool = False) -> list[Path]:
     Raises `BadInput`, before anything is written, where a file of that name holds something else
     (a learner's work) and `force` is not given, and where the folder cannot be written.
     """
-    make_folder(folder)
+    make_folder(file_path("folder", folder))
     copies = {folder / source.name: source.read_bytes() for source in notebooks()}
     changed = [p for p, data in copies.items() if p.exists() and p.read_bytes() != data]
     if changed and not force:
@@ -32,6 +33,12 @@ def copy_notebooks(folder: Path, force: bool = False) -> list[Path]:
             f"{', '.join(map(str, changed))} would be overwritten, and may hold your work: "
             "choose another folder, or add --force"
         )
-    for path, data in copies.items():
-        write_whole(path, data)
+    new = [path for path in copies if not path.exists()]
+    try:
+        for path, data in copies.items():
+            write_whole(path, data)
+    except BaseException:  # Ctrl-C too: all of them or none
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
     return list(copies)

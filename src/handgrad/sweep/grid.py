@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from handgrad.errors import BadInput
-from handgrad.problem import Config, short_hash, whole_number
+from handgrad.inputs import whole_number
+from handgrad.problem import Config, short_hash
 from handgrad.room import require_room
 
 SOURCES = ("data", "init", "order")

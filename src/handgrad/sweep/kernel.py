@@ -4,8 +4,7 @@
 
 Replicas lie innermost in memory, so that one vector instruction advances eight of them. LANES is a
 constant and all of a replica's numbers lie in three arrays, or the compiler could not show that
-they do not overlap, and would not vectorise. Of `fastmath` only "contract" is allowed: it fuses a
-product and a sum, whereas the others assume that no number is NaN, and divergence would go unseen.
+they do not overlap, and would not vectorise.
 
 Flat arrays, row by row of LANES numbers each:
 
@@ -16,8 +15,9 @@ Flat arrays, row by row of LANES numbers each:
 """
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from handgrad.sweep.compiled import fused
 from handgrad.sweep.streams import Array, shuffled
 
 LANES = 64
@@ -31,10 +31,8 @@ TILE = 16
 
 _R, _2R, _3R, _4R = (uint64(k * LANES) for k in (1, 2, 3, 4))
 
-compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
-
-@compiled
+@fused
 def train(
     X: Array,
     samples: Array,
@@ -76,7 +74,7 @@ def train(
             mark += 1
 
 
-@compiled
+@fused
 def _gather(samples: Array, streams: Array, X: Array) -> None:
     """X: every replica's samples (LANES, n, 3) in the order of its next epoch."""
     n = samples.shape[1]
@@ -93,7 +91,7 @@ def _gather(samples: Array, streams: Array, X: Array) -> None:
                 X[to + _2R + uint64(t)] = sample[2]
 
 
-@compiled
+@fused
 def _gradient(X: Array, batch: Array, P: Array, G: Array, F: Array) -> None:
     """∂L/∂P for the mean over the rows `batch` of X.
 
@@ -116,7 +114,7 @@ def _gradient(X: Array, batch: Array, P: Array, G: Array, F: Array) -> None:
             G[p + _3R + r] = w0 * m0 + w1 * m1 + b * m
 
 
-@compiled
+@fused
 def _four(
     X: Array, i0: int, i1: int, i2: int, i3: int, P: Array, G: Array, F: Array, share: float
 ) -> None:
@@ -162,7 +160,7 @@ def _four(
             G[p + _2R + r] += m0 + m1 + m2 + m3
 
 
-@compiled
+@fused
 def _one(X: Array, i: int, P: Array, G: Array, F: Array, share: float) -> None:
     """`_four` for a sample that is left over."""
     zero = P.dtype.type(0)
@@ -183,7 +181,7 @@ def _one(X: Array, i: int, P: Array, G: Array, F: Array, share: float) -> None:
             G[p + _2R + r] += m
 
 
-@compiled
+@fused
 def _predict(X: Array, x: int, P: Array, F: Array) -> None:
     """F[0]: f of the sample at X[x]."""
     zero = P.dtype.type(0)
@@ -197,7 +195,7 @@ def _predict(X: Array, x: int, P: Array, F: Array) -> None:
             F[r] += P[p + _3R + r] * max(a, zero)
 
 
-@compiled
+@fused
 def evaluate(X: Array, P: Array, F: Array, right: Array, losses: Array) -> None:
     """right (LANES,) int64: samples of X whose class f ≥ ½ is y; losses (LANES,) float64: mean."""
     half = P.dtype.type(0.5)
@@ -214,7 +212,7 @@ def evaluate(X: Array, P: Array, F: Array, right: Array, losses: Array) -> None:
         losses[r] /= n
 
 
-@compiled
+@fused
 def dead_units(X: Array, P: Array) -> Array:
     """(LANES,) int64: units that are off for every sample of X."""
     h, n = (len(P) // LANES - 1) // 4, len(X) // (3 * LANES)

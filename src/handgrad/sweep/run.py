@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from handgrad.files import alone, make_folder
+from handgrad.inputs import file_path, require_functions, require_type
 from handgrad.sweep.backends import Backend, connected
 from handgrad.sweep.engine import train_chunk
 from handgrad.sweep.grid import Chunk, Grid
@@ -59,9 +60,14 @@ def run_sweep(
     >>> table.select("hidden", "seed").rows()
     [(2, 0), (2, 1), (4, 0), (4, 1)]
     """
+    require_type("grid", grid, Grid)
+    require_functions(on_progress=on_progress)
+    if address is not None:
+        require_type("address", address, str)
     if out is not None:
-        fill(Path(out), grid, resume=resume, address=address, on_progress=on_progress)
-        return read_results(Path(out)).collect()
+        out = file_path("out", out)
+        fill(out, grid, resume=resume, address=address, on_progress=on_progress)
+        return read_results(out).collect()
     kept: dict[int, pl.DataFrame] = {}
     with connected(address) as backend:
         for chunk, part in _trained(backend, grid.chunks):

@@ -3,8 +3,10 @@
 sweep.json         the grid
 parts/000012.parquet   chunk 12, while the sweep goes on
 results.parquet    one row a training, in the grid's order
+results.sha256     its digest, as `sha256sum --check` reads it
 """
 
+import hashlib
 import io
 import json
 import os
@@ -16,6 +18,8 @@ import polars as pl
 from handgrad.errors import BadInput
 from handgrad.files import make_folder, write_whole
 from handgrad.sweep.grid import Chunk, Grid
+
+DIGEST = "results.sha256"
 
 
 class Store:
@@ -65,6 +69,7 @@ class Store:
             pl.scan_parquet(parts, glob=False).sink_parquet(whole)
             with whole.open("rb") as file:
                 os.fsync(file.fileno())
+            write_whole(self.folder / DIGEST, f"{_digest(whole)}  results.parquet\n".encode())
             os.replace(whole, self.folder / "results.parquet")
         shutil.rmtree(self._parts, ignore_errors=True)
 
@@ -98,10 +103,16 @@ def read_results(folder: Path) -> pl.LazyFrame:
     path, wanted = folder / "results.parquet", read_grid(folder).trainings
     if not path.exists():
         raise BadInput(f"{folder} must hold a finished sweep: go on with it with --resume")
+    kept = folder / DIGEST  # sweeps of earlier versions have none
+    if kept.exists() and kept.read_text(errors="replace").split()[:1] != [_digest(path)]:
+        raise BadInput(
+            f"{path} must be as it was written, but its SHA-256 is not that of {kept}: remove it "
+            "and train again with --resume"
+        )
     table = pl.scan_parquet(path, glob=False)
     try:
         rows = table.select("seed", "val_accuracies").select(pl.len()).collect().item()
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         rows = "no readable ones"
     if rows != wanted:
         raise BadInput(
@@ -109,3 +120,8 @@ def read_results(folder: Path) -> pl.LazyFrame:
             "again with --resume"
         )
     return table
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

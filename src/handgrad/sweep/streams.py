@@ -9,15 +9,15 @@ seed's hash is that of her `seed_seq` (2015), bounded integers are Lemire's (201
 """
 
 import numpy as np
-from numba import njit, uint32, uint64
+from numba import uint32, uint64
+
+from handgrad.sweep.compiled import compiled
 
 Array = np.ndarray
 
 _MULTIPLIER = uint64(0x2360ED051FC65DA4), uint64(0x4385DF649FCCF645)
 _LOW, _HALF = uint64(0xFFFFFFFF), uint64(32)
 _DOUBLE = 1.0 / 9007199254740992.0  # 2⁻⁵³
-
-compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @compiled
