@@ -162,7 +162,7 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     (module_with, "seed", [-1, "a"], whole(0)),
     (module_with, "rtol", [-1], "rtol must lie between 0 and 1, got -1"),
     (module_with, "reference", [3], "reference must be a function, got 3"),
-    (module_with, "keywords", [3], "keywords must be a dict, got 3"),
+    (module_with, "keywords", [3], "keywords must be a Mapping, got 3"),
     (module_with, "keywords", [{1: 2}], "each key of keywords must be a str, got 1"),
     (Config, "seed", [1.5, None, "a", -1], whole(0)),
     (Config, "hidden", [0, 2.0, None, "8", True], whole(1)),

@@ -13,7 +13,8 @@ from handgrad import gradcheck
 from handgrad.checker.exactly import LOST, NotExact
 from handgrad.errors import BadInput
 from handgrad.exact.balls import Ball, precision
-from handgrad.exact.numbers import Dual, one_sided
+from handgrad.exact.numbers import Dual
+from handgrad.exact.watching import one_sided
 
 Array = np.ndarray
 Arrays = Any

@@ -22,7 +22,8 @@ from handgrad.exact import (
     prove_stack,
     prove_stage,
 )
-from handgrad.exact.numbers import LONGEST, decisions, exact
+from handgrad.exact.numbers import LONGEST, exact
+from handgrad.exact.watching import decisions
 from handgrad.mistakes import CATALOGUE, backward
 from handgrad.stages import REFERENCE, numpy_manual
 

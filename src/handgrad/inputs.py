@@ -1,9 +1,11 @@
 """What callers hand over, looked at before it is used: each check says what must hold."""
 
 import os
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from handgrad.errors import BadInput
 
@@ -38,6 +40,34 @@ def file_path(name: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or "\0" in str(value) or not str(value).strip():
         raise BadInput(f"{name} must name a file or folder, got {_shown(value)}")
     return Path(value)
+
+
+def is_number(value: object) -> bool:
+    """Whether the value is a real number; True and False are not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def checked_array(
+    name: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> np.ndarray:
+    """A copy of the array, which cannot be written. Raises `BadInput` unless all of that fits."""
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        raise BadInput(f"{name} must have shape {shape}, got rows of unequal length") from None
+    if array.shape != shape:
+        hint = ""
+        if array.shape == shape[:1] and len(shape) == 2:
+            hint = f": reshape it to {shape}, or f − {name} would broadcast to ({shape[0]},) * 2"
+        raise BadInput(f"{name} must have shape {shape}, got {array.shape}{hint}")
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise BadInput(f"{name} must hold numbers that fit {dtype}, got {array.dtype}")
+    array = array.astype(dtype, order="C")  # always a copy: the caller's array stays the caller's
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise BadInput(f"{name} must be finite, got {array[where]} at {where}: mend or drop it")
+    array.flags.writeable = False
+    return array
 
 
 def _shown(value: object) -> str:

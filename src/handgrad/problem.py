@@ -14,13 +14,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from handgrad.errors import BadInput
-from handgrad.inputs import require_type, whole_number
+from handgrad.inputs import checked_array, is_number, require_type, whole_number
 from handgrad.room import require_room
 
 Array = np.ndarray
@@ -77,7 +76,7 @@ class Config:
         for name in ("data_seed", "init_seed", "order_seed"):
             if getattr(self, name) is not None:
                 self._need_integer(name, at_least=0)
-        if not _is_number(self.lr) or not math.isfinite(self.lr) or self.lr <= 0:
+        if not is_number(self.lr) or not math.isfinite(self.lr) or self.lr <= 0:
             raise BadInput(f"lr must be a finite number above 0, got {self.lr!r}: try 0.1")
         object.__setattr__(self, "lr", float(self.lr))
         if self.dtype == "float32" and not 1e-45 < self.lr < 3.4e38:
@@ -187,13 +186,13 @@ class Problem:
         for name, rows in (("train", c.n_train), ("val", c.n_val)):
             for letter, columns in (("x", 2), ("y", 1)):
                 key = f"{letter}_{name}"
-                array = _checked(key, getattr(self, key), (rows, columns), dtype)
+                array = checked_array(key, getattr(self, key), (rows, columns), dtype)
                 object.__setattr__(self, key, array)
         shapes = parameter_shapes(c.hidden)
         if not isinstance(self.params, tuple) or len(self.params) != len(shapes):
             raise BadInput(f"params must be W1, b1, W2, b2, got {type(self.params).__name__}")
         params = (
-            _checked(name, p, shape, dtype)
+            checked_array(name, p, shape, dtype)
             for name, p, shape in zip(Parameters._fields, self.params, shapes, strict=True)
         )
         object.__setattr__(self, "params", Parameters(*params))
@@ -284,36 +283,12 @@ def short_hash(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 def _checked_order(order: Order | Array, shape: tuple[int, int]) -> Order | Array:
     if isinstance(order, Order):
         if (order.epochs, order.n) != shape:
             raise BadInput(f"order must have shape {shape}, got {(order.epochs, order.n)}")
         return order
-    rows = _checked("order", order, shape, np.dtype(np.int64))
+    rows = checked_array("order", order, shape, np.dtype(np.int64))
     if any(np.any(np.sort(row) != np.arange(len(row))) for row in rows):
         raise BadInput("each row of order must hold every training row's number exactly once")
     return rows
-
-
-def _checked(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    try:
-        array = np.asarray(array)
-    except ValueError:
-        raise BadInput(f"{name} must have shape {shape}, got rows of unequal length") from None
-    if array.shape != shape:
-        hint = ""
-        if array.shape == shape[:1] and len(shape) == 2:
-            hint = f": reshape it to {shape}, or f − {name} would broadcast to ({shape[0]},) * 2"
-        raise BadInput(f"{name} must have shape {shape}, got {array.shape}{hint}")
-    if not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise BadInput(f"{name} must hold numbers that fit {dtype}, got {array.dtype}")
-    array = array.astype(dtype, order="C")  # always a copy: the caller's array stays the caller's
-    if not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise BadInput(f"{name} must be finite, got {array[where]} at {where}: mend or drop it")
-    array.flags.writeable = False
-    return array

@@ -31,8 +31,9 @@ from handgrad.checker.program import Program
 from handgrad.checker.slopes import Slope, Slopes
 from handgrad.errors import BadInput
 from handgrad.exact.claims import each, one_number
-from handgrad.exact.numbers import Dual, TooLong, at_most, one_sided, order
+from handgrad.exact.numbers import Dual, order
 from handgrad.exact.proof import GRID, rounded_up
+from handgrad.exact.watching import TooLong, at_most, one_sided
 
 OPERATIONS, NUMBERS = 5000, 1000
 """Programs that take more are not run on exact numbers: it must cost no more than a check."""

@@ -84,10 +84,6 @@ def gradcheck_module(
 
     require_functions(module=module)
     require_functions(reference=reference, optional=True)
-    if keywords is not None:
-        require_type("keywords", keywords, dict)
-        for key in keywords:
-            require_type("each key of keywords", key, str)
     seed = fresh_seed(seed)
     options = Options(points, directions, rtol, resolve, delta, seed)
     rng = np.random.default_rng(seed)
@@ -131,6 +127,9 @@ def gradcheck_module(
 def _arguments(
     inputs: Any, keywords: Mapping[str, Any] | None
 ) -> tuple[Sequence[Any], dict[str, Any]]:
+    require_type("keywords", keywords or {}, Mapping)
+    for key in keywords or {}:
+        require_type("each key of keywords", key, str)
     if isinstance(inputs, Mapping):
         return (), {**inputs, **(keywords or {})}
     return (inputs if isinstance(inputs, list | tuple) else (inputs,)), dict(keywords or {})

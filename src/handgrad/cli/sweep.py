@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,45 +11,66 @@ from handgrad.cli.progress import console_on, say, show, stopped, trainings_bar
 from handgrad.errors import BadInput
 from handgrad.extras import Missing, needed_for
 
+if TYPE_CHECKING:
+    from handgrad.sweep.grid import Grid
+
+Seeds = Annotated[int, typer.Option(help="Trainings of each combination.")]
+Hidden = Annotated[str, typer.Option(help="Hidden units, such as 2,4,8,16.")]
+Lr = Annotated[str, typer.Option(help="Learning rates, such as 0.05,0.1,0.2.")]
+Init = Annotated[str, typer.Option(help="Initial weights, such as he,normal:0.1.")]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What changes from one training to the next: all (default), or a comma list of "
+        "data, init, order. Repeat to compare settings; `each` compares data, init, order and "
+        "all."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed for whatever --vary keeps fixed.")]
+Epochs = Annotated[int, typer.Option(help="Passes over the training set.")]
+BatchSize = Annotated[int, typer.Option(help="Samples in a batch.")]
+NTrain = Annotated[int, typer.Option(help="Training samples.")]
+NVal = Annotated[int, typer.Option(help="Held-out samples.")]
+Dtype = Annotated[str, typer.Option(help="float32 or float64.")]
+Every = Annotated[
+    int,
+    typer.Option(help="Measure held-out accuracy every this many epochs. 0: only at the end."),
+]
+Out = Annotated[
+    Path | None, typer.Option(parser=named, help="Folder for the results. Default sweeps/HASH.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the sweep in --out.")]
+DrawnFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", parser=named, help="Print and draw a finished sweep again, without training."
+    ),
+]
+Backend = Annotated[str, typer.Option(help="local, or dask (needs --address).")]
+Address = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://127.0.0.1:8786.")
+]
+
 
 def sweep(
     *,
-    seeds: Annotated[int, typer.Option(help="Trainings of each combination.")] = 1000,
-    hidden: Annotated[str, typer.Option(help="Hidden units, such as 2,4,8,16.")] = "8",
-    lr: Annotated[str, typer.Option(help="Learning rates, such as 0.05,0.1,0.2.")] = "0.1",
-    init: Annotated[str, typer.Option(help="Initial weights, such as he,normal:0.1.")] = "he",
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What changes from one training to the next: all (default), or a comma list of "
-            "data, init, order. Repeat to compare settings; `each` compares data, init, order and "
-            "all."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed for whatever --vary keeps fixed.")] = 42,
-    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 200,
-    batch_size: Annotated[int, typer.Option(help="Samples in a batch.")] = 32,
-    n_train: Annotated[int, typer.Option(help="Training samples.")] = 500,
-    n_val: Annotated[int, typer.Option(help="Held-out samples.")] = 500,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    every: Annotated[
-        int,
-        typer.Option(help="Measure held-out accuracy every this many epochs. 0: only at the end."),
-    ] = 10,
-    out: Annotated[
-        Path | None, typer.Option(parser=named, help="Folder for the results. Default sweeps/HASH.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the sweep in --out.")] = False,
-    drawn_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", parser=named, help="Print and draw a finished sweep again, without training."
-        ),
-    ] = None,
-    backend: Annotated[str, typer.Option(help="local, or dask (needs --address).")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://127.0.0.1:8786.")
-    ] = None,
+    seeds: Seeds = 1000,
+    hidden: Hidden = "8",
+    lr: Lr = "0.1",
+    init: Init = "he",
+    vary: Vary = None,
+    seed: Seed = 42,
+    epochs: Epochs = 200,
+    batch_size: BatchSize = 32,
+    n_train: NTrain = 500,
+    n_val: NVal = 500,
+    dtype: Dtype = "float32",
+    every: Every = 10,
+    out: Out = None,
+    resume: Resume = False,
+    drawn_from: DrawnFrom = None,
+    backend: Backend = "local",
+    address: Address = None,
     as_json: Json = False,
 ) -> int:
     """Train every combination for every seed, thousands a second: how often does it work?
@@ -57,13 +78,10 @@ def sweep(
     Writes results.parquet, one row a training, and figures as PNG and SVG. If it is interrupted,
     --resume continues and gives the same table.
     """
-    from handgrad import report
     from handgrad.files import make_folder
-    from handgrad.sweep import compiled
     from handgrad.sweep.grid import Grid
     from handgrad.sweep.run import fill
-    from handgrad.sweep.store import read_grid, read_results
-    from handgrad.sweep.summary import printed, summarised
+    from handgrad.sweep.store import read_grid
 
     if backend not in ("local", "dask") or (backend == "dask") != (address is not None):
         raise BadInput(
@@ -90,16 +108,30 @@ def sweep(
             every=every,
         )
         out = out or Path("sweeps") / grid.short_hash()
-        if not compiled.kept:
-            say(
-                console_on(stderr=True),
-                "numba's cache cannot be written: the sweep is compiled anew, which takes a minute",
-            )
+        _say_if_compiled_anew()
         with (
             stopped(f"go on with --resume --out {out}"),
             trainings_bar(grid.trainings) as on_progress,
         ):
             fill(out, grid, resume=resume, address=address, on_progress=on_progress)
+    _report(out, grid, as_json)
+    return 0
+
+
+def _say_if_compiled_anew() -> None:
+    from handgrad.sweep import compiled
+
+    if not compiled.kept:
+        text = "numba's cache cannot be written: the sweep is compiled anew, which takes a minute"
+        say(console_on(stderr=True), text)
+
+
+def _report(out: Path, grid: "Grid", as_json: bool) -> None:
+    """The summary and the figures of a finished sweep."""
+    from handgrad import report
+    from handgrad.sweep.store import read_results
+    from handgrad.sweep.summary import printed, summarised
+
     table = read_results(out)
     summary = summarised(table)
     left_out = _drawn(out, grid, table, summary)
@@ -110,10 +142,9 @@ def sweep(
     if left_out:
         say(console, f"No figures: {left_out}")
     say(console, f"Written to {out}")
-    return 0
 
 
-def _drawn(out: Path, grid: Any, table: Any, summary: Any) -> str:
+def _drawn(out: Path, grid: "Grid", table: Any, summary: Any) -> str:
     """The figures, written; or why they are left out."""
     from handgrad.files import write_whole
 

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from handgrad.cli.options import Device, Json, named, with_config
 from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, stopped
 from handgrad.problem import Config, make_problem
 from handgrad.stages import STAGES, load
+
+if TYPE_CHECKING:
+    from handgrad.training import Run
 
 
 @with_config
@@ -73,14 +76,17 @@ def train(
     if as_json:
         print(results, end="")
     console = console_on(stderr=as_json)
-    final = run.final
-    say(
-        console,
-        f"{stage}: {final['epoch']} epochs, {run.steps} steps, training loss "
-        f"{final['train_loss']:.6g}, accuracy {final['train_accuracy']:.3f} in training, "
-        f"{final['val_accuracy']:.3f} held out",
-    )
+    say(console, _summary(run))
     say_if_diverged(run, console)
     if left_out:
         say(console, f"No figure: {left_out}")
     return 0 if run.diverged_at is None else 3
+
+
+def _summary(run: "Run") -> str:
+    last = run.rows[-1]
+    return (
+        f"{run.stage}: {last.epoch} epochs, {run.steps} steps, "
+        f"training loss {last.train_loss:.6g}, accuracy {last.train_accuracy:.3f} in training, "
+        f"{last.val_accuracy:.3f} held out"
+    )

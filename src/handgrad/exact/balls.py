@@ -18,7 +18,8 @@ import numpy as np
 from flint import arb, ctx, fmpq
 
 from handgrad.errors import BadInput
-from handgrad.exact.numbers import Dual, Exact, counted, exact
+from handgrad.exact.numbers import Dual, Exact, exact
+from handgrad.exact.watching import counted
 
 BITS = 256
 

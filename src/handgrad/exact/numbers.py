@@ -19,9 +19,7 @@ they ran through the same formula.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from fractions import Fraction
 from math import isfinite
 from typing import Any, Self
@@ -29,58 +27,10 @@ from typing import Any, Self
 import numpy as np
 
 from handgrad.errors import BadInput
+from handgrad.exact.watching import counted, decided, ties
 
 LONGEST = 200_000
 """Binary digits; a program whose numbers grow beyond them does not come to an end."""
-
-_taken: ContextVar[list[bool] | None] = ContextVar("decisions", default=None)
-
-
-@contextmanager
-def _kept(variable: ContextVar[Any], value: list[Any]) -> Iterator[list[Any]]:
-    """What is written down, or counted down, in a list while this is open."""
-    token = variable.set(value)
-    try:
-        yield value
-    finally:
-        variable.reset(token)
-
-
-def decisions() -> AbstractContextManager[list[bool]]:
-    """How every comparison came out while this was open, in order."""
-    return _kept(_taken, [])
-
-
-_ties: ContextVar[list[int] | None] = ContextVar("ties", default=None)
-
-
-def one_sided() -> AbstractContextManager[list[int]]:
-    """Equal dual numbers are compared as they are a little further along: by their slopes.
-
-    Gives a list with an entry for each pair that was told apart so: the point lies on a kink.
-    """
-    return _kept(_ties, [])
-
-
-_left: ContextVar[list[int] | None] = ContextVar("operations left", default=None)
-
-
-class TooLong(BadInput):
-    """More operations than were allowed."""
-
-
-def at_most(operations: int) -> AbstractContextManager[list[int]]:
-    """Raises `TooLong` once more sums, products and the like than these were taken."""
-    return _kept(_left, [operations])
-
-
-def counted() -> None:
-    """One operation more."""
-    left = _left.get()
-    if left is not None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise TooLong("exact arithmetic must come to an end in the operations allowed")
 
 
 def exact(number: Any) -> Fraction | int:
@@ -206,39 +156,33 @@ class Exact(ABC):
     def __abs__(self) -> Self:
         return -self if self < 0 else self
 
-    def _decided(self, outcome: bool) -> bool:
-        taken = _taken.get()
-        if taken is not None:
-            taken.append(outcome)
-        return outcome
-
     def compared(self, other: Self) -> int:
         """The sign of the difference."""
         return order(self.value, other.value)
 
     @_beside_arrays
     def __lt__(self, other: Any) -> bool:
-        return self._decided(self.compared(self._taken(other)) < 0)
+        return decided(self.compared(self._taken(other)) < 0)
 
     @_beside_arrays
     def __le__(self, other: Any) -> bool:
-        return self._decided(self.compared(self._taken(other)) <= 0)
+        return decided(self.compared(self._taken(other)) <= 0)
 
     @_beside_arrays
     def __gt__(self, other: Any) -> bool:
-        return self._decided(self.compared(self._taken(other)) > 0)
+        return decided(self.compared(self._taken(other)) > 0)
 
     @_beside_arrays
     def __ge__(self, other: Any) -> bool:
-        return self._decided(self.compared(self._taken(other)) >= 0)
+        return decided(self.compared(self._taken(other)) >= 0)
 
     @_beside_arrays
     def __eq__(self, other: Any) -> bool:
-        return self._decided(self.compared(self._taken(other)) == 0)
+        return decided(self.compared(self._taken(other)) == 0)
 
     @_beside_arrays
     def __ne__(self, other: Any) -> bool:
-        return self._decided(self.compared(self._taken(other)) != 0)
+        return decided(self.compared(self._taken(other)) != 0)
 
     def __bool__(self) -> bool:
         return self != 0
@@ -290,12 +234,12 @@ class Dual(Exact):
 
     def compared(self, other: "Dual") -> int:
         """The sign of the difference; where that is 0 and `one_sided` is open, of its slope."""
-        found, ties = super().compared(other), _ties.get()
-        if found or ties is None:
+        found, told_apart = super().compared(other), ties()
+        if found or told_apart is None:
             return found
         found = order(self.slope, other.slope)
         if found:
-            ties.append(found)
+            told_apart.append(found)
         return found
 
 

@@ -26,7 +26,8 @@ from handgrad.exact.claims import (
     duals,
     each,
 )
-from handgrad.exact.numbers import Degree, decisions
+from handgrad.exact.numbers import Degree
+from handgrad.exact.watching import decisions
 from handgrad.inputs import require_functions, require_type, whole_number
 
 GRID = 2**61
