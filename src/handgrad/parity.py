@@ -169,16 +169,16 @@ def agreement(run: Run, reference: Run, bound: float | None = None) -> Agreement
         return Agreement("different", math.inf, bound, epoch=epoch, step=both)
     step = int(outside.argmax())
     column = int(gaps[step].argmax())
-    parameter, index = locate(column, problem.config.hidden)
+    parameter, index = parameter_at(column, problem.config.hidden)
     got, expected = float(one[step, column]), float(other[step, column])
     epoch = _epoch(step, problem)
     return Agreement("different", largest, bound, parameter, index, epoch, step, got, expected)
 
 
-def locate(column: int, hidden: int) -> tuple[str, tuple[int, ...]]:
+def parameter_at(column: int, hidden: int) -> tuple[str, tuple[int, ...]]:
     """Which parameter and index a trajectory's column holds.
 
-    >>> locate(5, hidden=2)
+    >>> parameter_at(5, hidden=2)
     ('b1', (1,))
     """
     for name, columns in _split(np.arange(4 * hidden + 1))._asdict().items():

@@ -9,7 +9,7 @@ import numpy as np
 from handgrad.errors import BadInput
 
 Array = np.ndarray
-Point = Mapping[str, Array]
+Params = Mapping[str, Array]
 
 DOUBLE = 1e-9
 """The spacing at 1 that float64 stays below, and no other dtype."""
@@ -57,7 +57,7 @@ class Native:
         """The caller's kind of parameters, with these numbers in them; in float64 if `wide`."""
         return {name: _like(self.params[name], np.array(p), wide) for name, p in point.items()}
 
-    def near(self, point: Point, wide: bool = False) -> Callable[[Point], dict[str, Any]]:
+    def near(self, point: Params, wide: bool = False) -> Callable[[Params], dict[str, Any]]:
         """`build` for points near this one: a parameter that has not moved is built once."""
         built: dict[str, Any] = {}
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.arrays import Array, Point, drawn
+from handgrad.checker.arrays import Array, Params, drawn
 from handgrad.checker.differences import difference
 from handgrad.checker.levels import Side
 from handgrad.checker.program import Program
@@ -50,7 +50,7 @@ class NotExact(Exception):
 
 
 @dataclass(frozen=True)
-class Proof:
+class PointProof:
     """Of all gradients at one point.
 
     off: how far rounding has moved each, the norm; eta: an entry that is off by more is seen, but
@@ -69,7 +69,7 @@ class Exactly:
     """
 
     def __init__(
-        self, program: Program, number: type[Dual], point: Point, gradients: Mapping[str, Array]
+        self, program: Program, number: type[Dual], point: Params, gradients: Mapping[str, Array]
     ) -> None:
         self._program, self._number, self.point = program, number, point
         self._gradients = self._run(self._at_rest)
@@ -133,7 +133,7 @@ class Exactly:
             return self.slope(directions)
         return None
 
-    def proof(self, rng: np.random.Generator) -> Proof | None:
+    def proof(self, rng: np.random.Generator) -> PointProof | None:
         """That the gradients, on exact numbers, are the loss's; None if they are not."""
         v = {n: rng.integers(0, GRID, p.shape).astype(object) for n, p in self.point.items()}
         with one_sided() as ties:
@@ -142,7 +142,7 @@ class Exactly:
             return None  # at a kink there are two slopes
         return self._run(lambda: self._proof(loss, v))
 
-    def _proof(self, loss: Dual, v: Mapping[str, Array]) -> Proof | None:
+    def _proof(self, loss: Dual, v: Mapping[str, Array]) -> PointProof | None:
         constant = self._number.constant
         error = constant(loss.slope)
         for name, u in v.items():
@@ -152,8 +152,8 @@ class Exactly:
             return None
         off = {n: float(np.linalg.norm(far)) for n, far in self.off.items()}
         if self._number is Dual:
-            return Proof(off, 0.0, 1 / GRID)
-        return Proof(off, 4 * float(error.value.abs_upper()), 2 / GRID)
+            return PointProof(off, 0.0, 1 / GRID)
+        return PointProof(off, 4 * float(error.value.abs_upper()), 2 / GRID)
 
 
 def _side(slope: Any, radius: float) -> Side:
@@ -260,7 +260,7 @@ def _line(frame: traceback.FrameSummary) -> str:
     return f"line {frame.lineno} of {Path(frame.filename).name}{text}"
 
 
-def said_of(proofs: Sequence[Proof | None], why: str | None) -> list[str]:
+def said_of(proofs: Sequence[PointProof | None], why: str | None) -> list[str]:
     """What was proved, at how many of the points; or why nothing was."""
     found = [proof for proof in proofs if proof is not None]
     if why is not None:

@@ -27,7 +27,7 @@ from handgrad.checker.locate import Wrong
 from handgrad.checker.look import Look
 from handgrad.checker.rounding import SAFETY
 
-MOST = 64
+MOST_KINKED = 64
 """Kinked entries that are looked at; the rest is not."""
 
 TRIES = 4
@@ -69,15 +69,15 @@ class _Kinks:
 
     def judge(self) -> Judgement:
         smooth = self._split()
-        places = tuple(self._place(e) for e in self.entries[:MOST])
+        places = tuple(self._place(e) for e in self.entries[:MOST_KINKED])
         if smooth is not None and smooth.has_kink:
             return Judgement(places, None, counts=False)
         if smooth is not None and smooth.fails:
             return Judgement(places, smooth)
-        if len(self.entries) > MOST and (wrong := self._wrong_along(np.ones(self.shape))):
+        if len(self.entries) > MOST_KINKED and (wrong := self._wrong_along(np.ones(self.shape))):
             return Judgement(places, None, *wrong)
-        alone = {e: self.side(self._unit(e)) for e in self.entries[:MOST]}
-        self.counts = len(self.entries) <= MOST
+        alone = {e: self.side(self._unit(e)) for e in self.entries[:MOST_KINKED]}
+        self.counts = len(self.entries) <= MOST_KINKED
         for entry, side in alone.items():
             value, more = float(self.look.gradient.flat[entry]), self.more(self._unit(entry))
             if math.isinf(side.off):
@@ -115,7 +115,7 @@ class _Kinks:
         for _ in range(TRIES):
             for entry in self._kinked(np.flatnonzero(rest)):
                 self.entries.append(entry)
-                if len(self.entries) > MOST:
+                if len(self.entries) > MOST_KINKED:
                     return None
             rest.flat[self.entries] = False
             if not rest.any():

@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from handgrad.checker.arrays import DOUBLE, NARROW, Point
+from handgrad.checker.arrays import DOUBLE, NARROW, Params
 from handgrad.checker.causes import Shares
-from handgrad.checker.exactly import Exactly, NotExact, Proof
+from handgrad.checker.exactly import Exactly, NotExact, PointProof
 from handgrad.checker.judgement import Judgement
 from handgrad.checker.kinks import judge
 from handgrad.checker.look import Look
@@ -20,7 +20,7 @@ from handgrad.errors import BadInput
 from handgrad.exact.numbers import Dual
 from handgrad.inputs import whole_number
 
-MOST = 10_000
+MOST_POINTS = 10_000
 """Points at which a program is checked."""
 
 FAST = 1e-4
@@ -43,8 +43,8 @@ class Options:
             if name != "directions" or self.directions is not None:
                 value = whole_number(name, getattr(self, name), least)
                 object.__setattr__(self, name, value)
-        if self.points > MOST:
-            raise BadInput(f"points must be at most {MOST:,}, got {self.points:,}")
+        if self.points > MOST_POINTS:
+            raise BadInput(f"points must be at most {MOST_POINTS:,}, got {self.points:,}")
         for name, low, high in (("delta", 0, 1), ("resolve", 0, math.inf), ("rtol", -1e-300, 1)):
             value = getattr(self, name)
             if not (isinstance(value, float | int | np.number) and low < value < high):
@@ -70,7 +70,7 @@ class Place:
     number: 0 is the given point.
     """
 
-    def __init__(self, number: int, program: Program, point: Point, results: Results) -> None:
+    def __init__(self, number: int, program: Program, point: Params, results: Results) -> None:
         self.number, self.results = number, results
         self.slopes = program.slopes(point, results)
         self._program, self._given = program, point
@@ -83,7 +83,7 @@ class Place:
         self.quick: dict[str, list[float]] = {}
         self.looks: dict[str, Look] = {}
         self.kinks: dict[str, Judgement] = {}
-        self.proof: Proof | None = None
+        self.proof: PointProof | None = None
 
     def use(self, number: type[Dual]) -> None:
         """Take slopes on exact numbers from now on, if the code runs on them here."""

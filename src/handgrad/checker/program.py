@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.arrays import DOUBLE, Array, Native, Point, drawn, eps_of, flat, size_of
+from handgrad.checker.arrays import DOUBLE, Array, Native, Params, drawn, eps_of, flat, size_of
 from handgrad.checker.noise import noise_of
 from handgrad.checker.rounding import Results, Sound
 from handgrad.checker.slopes import Slopes
@@ -40,11 +40,11 @@ class Program:
     known: tuple[Any, Any] | None = None
     sound: Sound | None = None
 
-    def loss_at(self, point: Point) -> float:
+    def loss_at(self, point: Params) -> float:
         """The caller's loss, whatever its dtype."""
         return self.native.number(self.loss(self.native.build(point)))
 
-    def both_at(self, point: Point) -> tuple[float, dict[str, Array], float]:
+    def both_at(self, point: Params) -> tuple[float, dict[str, Array], float]:
         """The caller's loss, its gradients in float64, and the widest spacing among the dtypes."""
         built = self.native.build(point)
         if self.both is not None:
@@ -57,7 +57,7 @@ class Program:
         }
         return self.native.number(value), arrays, max(self.native.eps, *map(eps_of, given.values()))
 
-    def layers_at(self, point: Point) -> dict[str, Array] | None:
+    def layers_at(self, point: Params) -> dict[str, Array] | None:
         """What enters the ReLUs, by the layer's name; None if nobody said."""
         if self.activations is None:
             return None if self.structure is None else self.structure.activations(point)
@@ -70,7 +70,7 @@ class Program:
             }
         return self.native.to_arrays(z)
 
-    def slopes(self, point: Point, results: Results) -> Slopes:
+    def slopes(self, point: Params, results: Results) -> Slopes:
         """The loss around the point, or the reference where there is one, then in float64."""
         wide, loss = self.reference is not None, self.reference or self.loss
         if wide:
@@ -79,7 +79,7 @@ class Program:
         if self.around is not None:
             loss = self.around(near(point))
 
-        def activations(p: Point) -> Array:
+        def activations(p: Params) -> Array:
             if self.activations is not None:
                 return flat(self.activations(near(p)))
             assert self.structure is not None
@@ -94,7 +94,7 @@ class Program:
         )
 
     def results(
-        self, point: Point, rng: np.random.Generator, known: Sound | None = None
+        self, point: Params, rng: np.random.Generator, known: Sound | None = None
     ) -> Results:
         """The loss and the gradients at the point and, for a reference, around it.
 
@@ -119,7 +119,7 @@ class Program:
             return self.with_noise(results, point, rng)  # it may compute in less than its dtype
         return results
 
-    def with_noise(self, results: Results, point: Point, rng: np.random.Generator) -> Results:
+    def with_noise(self, results: Results, point: Params, rng: np.random.Generator) -> Results:
         """The results, and how far they are from smooth on a line, as a narrow step makes them."""
         if not callable(self.grads):
             return results
@@ -135,7 +135,7 @@ class Program:
         return replace(results, loss_noise=losses, noise=noise)
 
     def _line(
-        self, point: Point, rng: np.random.Generator, step: float
+        self, point: Params, rng: np.random.Generator, step: float
     ) -> tuple[list[float], list[dict[str, Array]]]:
         """Losses and gradients at seven points on a line, `step` of a parameter's size apart."""
         direction = {n: step * size_of(p) * drawn(rng, p.shape) for n, p in point.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.arrays import Array, Point, drawn, size_of
+from handgrad.checker.arrays import Array, Params, drawn, size_of
 from handgrad.checker.differences import Difference, difference
 from handgrad.checker.gpu import has_stopped
 from handgrad.checker.levels import SAFETY, Side
@@ -45,9 +45,9 @@ class Slopes:
 
     def __init__(
         self,
-        loss: Callable[[Point], float],
-        point: Point,
-        activations: Callable[[Point], Array] | None = None,
+        loss: Callable[[Params], float],
+        point: Params,
+        activations: Callable[[Params], Array] | None = None,
         *,
         value: float | None = None,
         noise: float = 0.0,
@@ -59,7 +59,7 @@ class Slopes:
         self.eps = max(float(np.finfo(p.dtype).eps) for p in point.values())
         self.z = None if activations is None else activations(point)
 
-    def loss(self, point: Point) -> float:
+    def loss(self, point: Params) -> float:
         """NaN where the loss is not defined, as a logarithm may not be a step away."""
         self.evaluations += 1
         try:

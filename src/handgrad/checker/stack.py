@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handgrad.checker.arrays import Array, Point, as_array
+from handgrad.checker.arrays import Array, Params, as_array
 from handgrad.mistakes import CATALOGUE, Gradients, Mistake, backward, forward
 
 EXACT = 1e-9
@@ -29,17 +29,17 @@ class Stack:
         for name in ("x", "y"):
             object.__setattr__(self, name, np.asarray(as_array(getattr(self, name))))
 
-    def loss(self, point: Point) -> float:
+    def loss(self, point: Params) -> float:
         """The loss that the structure stands for."""
         f = forward(*self._parameters(point), self.x)[0][-1]
         return float(0.5 * ((f - self.y) ** 2).mean())
 
-    def activations(self, point: Point) -> dict[str, Array]:
+    def activations(self, point: Params) -> dict[str, Array]:
         """What enters the ReLU behind each layer but the last."""
         pre = forward(*self._parameters(point), self.x)[0][:-1]
         return {f"layer {k}": a for k, a in enumerate(pre, 1)}
 
-    def causes(self, point: Point, gradients: Mapping[str, Array]) -> list[str]:
+    def causes(self, point: Params, gradients: Mapping[str, Array]) -> list[str]:
         """A sentence for each mistake of the catalogue that gives exactly these gradients."""
         found = []
         for mistake in CATALOGUE.values():
@@ -66,7 +66,7 @@ class Stack:
         return None
 
     def _matches(
-        self, mistake: Mistake, layer: int, point: Point, gradients: Mapping[str, Array]
+        self, mistake: Mistake, layer: int, point: Params, gradients: Mapping[str, Array]
     ) -> float | None:
         """The free number with which the mistake gives these gradients, 0 where it has none."""
         parameters = self._parameters(point)
@@ -90,7 +90,7 @@ class Stack:
         same = abs(candidate - given).max() <= size and abs(candidate - right).max() > size
         return number if same else None
 
-    def _parameters(self, point: Point) -> tuple[list[Array], list[Array]]:
+    def _parameters(self, point: Params) -> tuple[list[Array], list[Array]]:
         return [point[w] for w in self.weights], [point[b] for b in self.biases]
 
     def _names(self) -> list[str]:

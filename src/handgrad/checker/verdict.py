@@ -18,7 +18,7 @@ from handgrad.checker.report import (
     ParameterReport,
 )
 
-MOST = 8
+MOST_DIRECTIONS = 8
 """Directions at each point that are taken where two do not tell enough."""
 
 COARSE = 1e-11
@@ -38,7 +38,7 @@ def judged(name: str, places: Sequence[Place], options: Options) -> ParameterRep
         for place in counted:
             look = place.seen(name)
             if look is not None:
-                look.take(MOST)
+                look.take(MOST_DIRECTIONS)
         failing = [place for place in places if place.fails(name)]
         if failing:
             return _failed(name, places, failing, options)

@@ -8,13 +8,12 @@ from typing import Any, cast
 import numpy as np
 
 from handgrad.errors import BadInput
-from handgrad.exact.claims import Arrays
+from handgrad.exact.claims import Array, Arrays
 from handgrad.exact.numbers import Degree, Dual, exact
 from handgrad.exact.proof import Proof, prove, prove_equal
 from handgrad.inputs import require_functions
 from handgrad.mistakes import Gradients, Mistake, backward, forward
 
-Array = np.ndarray
 PARAMETERS = ("W1", "b1", "W2", "b2")
 
 PATTERNS = 8

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from handgrad.problem import Config, Parameters, initial_parameters
+from handgrad.problem import Array, Config, Parameters, initial_parameters
 from handgrad.sweep import kernel
 from handgrad.sweep.grid import SOURCES, Cell, Chunk
 from handgrad.sweep.kernel import LANES
-from handgrad.sweep.streams import Array, samples, states
+from handgrad.sweep.streams import samples, states
 
 SUCCESS, STUCK = 0.93, 0.80
 """A held-out accuracy that counts as learnt, and one below which a training has not got going."""

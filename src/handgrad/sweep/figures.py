@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from handgrad.sweep.engine import SUCCESS
 from handgrad.sweep.grid import Grid
-from handgrad.sweep.summary import ALL, KEYS, curves
+from handgrad.sweep.summary import ALL_SOURCES, COMBINATION, curves
 
-MOST = 48
+MOST_PANELS = 48
 """Panels on one sheet; of a larger grid the first are drawn, and the sheet says so."""
 
-STYLES = {"data": "--", "init": "-.", "order": ":"}
+LUCK_STYLES = {"data": "--", "init": "-.", "order": ":"}
 
 
 def figures(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Iterator[tuple[str, Figure]]:
@@ -59,7 +59,7 @@ def distribution(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figu
 def success(grid: Grid, summary: pl.DataFrame) -> Figure:
     """A map for each initialisation and group: the share of successes over width and rate."""
     all_sheets = [(varies, init) for varies in grid.vary for init in grid.init]
-    sheets = all_sheets[:MOST]
+    sheets = all_sheets[:MOST_PANELS]
     width, height = 1.6 + 0.7 * len(grid.lr), 1.2 + 0.45 * len(grid.hidden)
     figure, panels = _panels(len(sheets), 3, (2.2, width), (1.6, height), least=6, share=False)
     for axes, (varies, init) in zip(panels, sheets, strict=True):
@@ -103,7 +103,7 @@ def epochs(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
 def luck(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
     """A panel for each combination: the accuracy's distribution for each group of streams."""
     all_sheets = [(h, lr, init) for init in grid.init for h in grid.hidden for lr in grid.lr]
-    sheets = all_sheets[:MOST]
+    sheets = all_sheets[:MOST_PANELS]
     figure, panels = _panels(len(sheets), 3, (2.0, 3.2), (1.5, 2.4), least=8, share=True)
     for axes, (h, lr, init) in zip(panels, sheets, strict=True):
         for varies in grid.vary:
@@ -111,10 +111,12 @@ def luck(grid: Grid, table: pl.LazyFrame, summary: pl.DataFrame) -> Figure:
             accuracy = np.sort(_accuracies(table, key))
             share = np.arange(1, len(accuracy) + 1) / max(len(accuracy), 1)
             explains = summary.filter(**key)["explains"][0]
-            name = "all" if varies == ALL else varies
-            if explains is not None and varies != ALL:
+            name = "all" if varies == ALL_SOURCES else varies
+            if explains is not None and varies != ALL_SOURCES:
                 name += f", variance {explains:.2f} of all's"
-            axes.step(accuracy, share, STYLES.get(varies, "-"), color="black", lw=1.2, label=name)
+            axes.step(
+                accuracy, share, LUCK_STYLES.get(varies, "-"), color="black", lw=1.2, label=name
+            )
         axes.set_title(f"h = {h}, rate {lr:g}, {init}", fontsize=9)
         axes.legend(fontsize=7, loc="upper left")
     figure.supxlabel("held-out accuracy at the end")
@@ -153,12 +155,12 @@ def _panels(
 def _cells(grid: Grid) -> list[tuple[str, dict[str, Any]]]:
     """A label and the table's keys of each combination, as far as there is room."""
     found = []
-    for config, varies in grid.cells[:MOST]:
+    for config, varies in grid.cells[:MOST_PANELS]:
         values = (varies, config.init, config.hidden, config.lr)
         label = f"h = {config.hidden}, rate {config.lr:g}, {config.init}"
         if len(grid.vary) > 1:
             label += f", {_group(varies)}"
-        found.append((label, dict(zip(KEYS, values, strict=True))))
+        found.append((label, dict(zip(COMBINATION, values, strict=True))))
     return found
 
 
@@ -171,14 +173,14 @@ def _accuracies(table: pl.LazyFrame, key: dict[str, Any]) -> np.ndarray:
 
 def _group(varies: str, init: str = "") -> str:
     parts = [init] if init else []
-    return ", ".join([*parts, "all vary" if varies == ALL else f"{varies} varies"])
+    return ", ".join([*parts, "all vary" if varies == ALL_SOURCES else f"{varies} varies"])
 
 
 def _title(what: str, grid: Grid, panels: int, summary: pl.DataFrame | None = None) -> str:
     """summary: where the figure leaves the diverged trainings out, to say how many."""
     notes = [f"{grid.seeds:,} seeds each"]
-    if panels > MOST:
-        notes.append(f"the first {MOST} of {panels} combinations")
+    if panels > MOST_PANELS:
+        notes.append(f"the first {MOST_PANELS} of {panels} combinations")
     if summary is not None and summary["diverged"].sum():
         notes.append(f"without {summary['diverged'].sum():,} that diverged")
     return f"{what} ({'; '.join(notes)})"

@@ -25,7 +25,7 @@ WORK = 10**17
 LARGEST = 10**11
 """Units × samples × epochs of one training: a minute of one core's work."""
 
-MOST = 100_000_000
+MOST_TRAININGS = 100_000_000
 """Trainings in one sweep: a day's work for two cores."""
 
 
@@ -114,10 +114,10 @@ class Grid:
             seen.add(key)
 
     def _require_size(self) -> None:
-        if self.trainings > MOST:
+        if self.trainings > MOST_TRAININGS:
             raise BadInput(
-                f"a sweep must be of at most {MOST:,} trainings, got {self.trainings:,}: take "
-                "fewer seeds or combinations"
+                f"a sweep must be of at most {MOST_TRAININGS:,} trainings, got "
+                f"{self.trainings:,}: take fewer seeds or combinations"
             )
         widest = max(c.hidden * max(c.n_train, c.n_val) for c, _ in self.cells)
         looks = self.epochs // self.every if self.every else 1

@@ -17,8 +17,9 @@ Flat arrays, row by row of LANES numbers each:
 import numpy as np
 from numba import uint64
 
+from handgrad.problem import Array
 from handgrad.sweep.compiled import fused
-from handgrad.sweep.streams import Array, shuffled
+from handgrad.sweep.streams import shuffled
 
 LANES = 64
 """Replicas in a block."""

@@ -7,9 +7,9 @@ from rich.table import Table
 from handgrad.sweep.engine import STUCK, SUCCESS
 from handgrad.sweep.grid import SOURCES, Grid
 
-KEYS = ["varies", "init", "hidden", "lr"]
+COMBINATION = ["varies", "init", "hidden", "lr"]
 QUANTILES = {"q05": 0.05, "median": 0.5, "q95": 0.95}
-ALL = ",".join(SOURCES)
+ALL_SOURCES = ",".join(SOURCES)
 
 ENOUGH = 10_000
 """Seeds from which a band over the epochs is drawn: more would change no pixel."""
@@ -25,7 +25,7 @@ def summarised(table: pl.LazyFrame) -> pl.DataFrame:
     """
     accuracy = pl.col("val_accuracy")
     found = (
-        table.group_by(KEYS, maintain_order=True)
+        table.group_by(COMBINATION, maintain_order=True)
         .agg(
             pl.len().alias("trainings"),
             *(accuracy.quantile(q, "linear").alias(f"accuracy_{n}") for n, q in QUANTILES.items()),
@@ -41,9 +41,11 @@ def summarised(table: pl.LazyFrame) -> pl.DataFrame:
         )
         .collect(engine="streaming")
     )
-    whole = found.filter(pl.col("varies") == ALL).select(*KEYS[1:], pl.col("variance").alias("all"))
+    whole = found.filter(pl.col("varies") == ALL_SOURCES).select(
+        *COMBINATION[1:], pl.col("variance").alias("all")
+    )
     return (
-        found.join(whole, on=KEYS[1:], how="left", maintain_order="left")
+        found.join(whole, on=COMBINATION[1:], how="left", maintain_order="left")
         .with_columns(
             pl.when(pl.col("all") > 0).then(pl.col("variance") / pl.col("all")).alias("explains")
         )
@@ -75,7 +77,7 @@ def printed(grid: Grid, summary: pl.DataFrame) -> Table:
         made.add_column(title, justify="right", no_wrap="5, 50" in title, overflow="fold")
     for row in summary.to_dicts():
         shown = {"init": row["init"], "hidden": str(row["hidden"]), "lr": f"{row['lr']:g}"}
-        cells = ["all" if row["varies"] == ALL else row["varies"]] * compared
+        cells = ["all" if row["varies"] == ALL_SOURCES else row["varies"]] * compared
         cells += [shown[name] for name in several if several[name]]
         cells += [
             " ".join(_short(row[f"{of}_{q}"]) for q in QUANTILES) for of in ("accuracy", "loss")
@@ -101,10 +103,10 @@ def curves(table: pl.LazyFrame) -> pl.DataFrame:
     accuracy = pl.col("val_accuracies")
     return (
         table.filter(pl.col("seed") < ENOUGH, ~pl.col("diverged"))
-        .select(*KEYS, "val_accuracies")
+        .select(*COMBINATION, "val_accuracies")
         .with_columns(pl.int_ranges(accuracy.list.len()).alias("look"))
         .explode("val_accuracies", "look")
-        .group_by(*KEYS, "look", maintain_order=True)
+        .group_by(*COMBINATION, "look", maintain_order=True)
         .agg(*(accuracy.quantile(q, "linear").alias(name) for name, q in wanted.items()))
         .collect()
     )
