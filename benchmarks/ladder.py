@@ -25,7 +25,7 @@ from handgrad import STAGES, Config, make_problem, train
 from handgrad.stages import load
 
 PROBLEM = make_problem(Config(epochs=40))
-ORDER = np.array(list(PROBLEM.order))
+ORDER = np.asarray(PROBLEM.order)
 CONFIG = PROBLEM.config
 ROUNDS = 7
 

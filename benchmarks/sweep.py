@@ -134,7 +134,7 @@ def batches() -> list[slice]:
 
 def with_vmap(n: int = 1024, epochs: int = 4) -> float:
     x, y, *parameters = (torch.from_numpy(a) for a in replicas(n))
-    order = torch.from_numpy(np.array(list(make_problem(CONFIG).order)[:epochs]))
+    order = torch.from_numpy(np.asarray(make_problem(CONFIG).order)[:epochs])
 
     def loss(p: list[torch.Tensor], xb: torch.Tensor, yb: torch.Tensor) -> torch.Tensor:
         W1, b1, W2, b2 = p
@@ -158,7 +158,7 @@ def with_jax(n: int = 1024, epochs: int = 20) -> float:
     import jax.numpy as jnp
 
     x, y, *parameters = (jnp.asarray(a) for a in replicas(n))
-    rows = np.array(list(make_problem(CONFIG).order)[:epochs])
+    rows = np.asarray(make_problem(CONFIG).order)[:epochs]
     whole = CONFIG.n_train // CONFIG.batch_size  # scan needs batches of one size
     order = jnp.asarray(rows[:, : whole * CONFIG.batch_size].reshape(-1, CONFIG.batch_size))
 

@@ -119,7 +119,7 @@ def test_renamed_source_gives_equal_results() -> None:
     ):
         assert np.array_equal(one, other)
     runs = [
-        list(sgd(p.params, p.x_train, p.y_train, np.array(list(p.order)[:2]), 32, 0.1))[-1]
+        list(sgd(p.params, p.x_train, p.y_train, np.asarray(p.order)[:2], 32, 0.1))[-1]
         for sgd in (given["numpy_sgd"], stage.sgd)
     ]
     assert all(map(np.array_equal, *runs))

@@ -138,7 +138,7 @@ def spoilt(array: np.ndarray, value: float) -> np.ndarray:
         ("x_train", lambda x: x.astype(str), "x_train must hold numbers that fit float64"),
         (
             "order",
-            lambda order: np.array(list(order)) * 0,
+            lambda order: np.asarray(order) * 0,
             "order must hold every training row's number",
         ),
         ("order", lambda order: list(order)[:3], "order must have shape (200, 500), got (3, 500)"),

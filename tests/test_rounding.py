@@ -107,7 +107,7 @@ def test_exact_zeros_on_a_kink_are_held_to_zero() -> None:
 
 def test_a_run_on_record_is_copied_and_apart_counts_updates() -> None:
     p = make_problem(Config(epochs=2, n_train=20, n_val=5, batch_size=8, hidden=3))
-    run = record(sgd(p.params, p.x_train, p.y_train, np.array(list(p.order)), 8, 0.1))
+    run = record(sgd(p.params, p.x_train, p.y_train, np.asarray(p.order), 8, 0.1))
     assert [len(q) for q in run] == [6, 6, 6, 6]
     assert not np.array_equal(run[0][0], run[0][1])
     other = [q.copy() for q in run]
@@ -121,5 +121,5 @@ def test_a_run_on_record_is_copied_and_apart_counts_updates() -> None:
 @pytest.mark.parametrize("lr", [0.1, 2.0, 1e5])
 def test_the_run_bound_of_arrays_is_that_of_a_problem(lr: float) -> None:
     p = make_problem(Config(epochs=3, lr=lr, hidden=3))
-    arrays = p.params, p.x_train, p.y_train, np.array(list(p.order)), 32, lr
+    arrays = p.params, p.x_train, p.y_train, np.asarray(p.order), 32, lr
     assert run_bound(load("numpy_manual").sgd, *arrays) == bound_of(p)

@@ -127,7 +127,7 @@ def test_other_ways_to_write_relu_break_the_contract(other: str, slope: float) -
 @pytest.mark.parametrize("name", STAGES)
 def test_the_arrays_received_stay_as_they_are(name: str) -> None:
     stage, problem = load(name), make_problem(Config(epochs=1))
-    order = np.array(list(problem.order))
+    order = np.asarray(problem.order)
     given_ = [
         stage.to_native(a, "cpu")
         for a in (*problem.params, problem.x_train, problem.y_train, order)
@@ -234,7 +234,7 @@ def check_shape_comments(source: str) -> int:
     stage = watched(source, lines, seen)
     config = Config(hidden=h, n_train=N, batch_size=B, epochs=2)
     problem = make_problem(config)
-    given_order = np.array(list(problem.order))
+    given_order = np.asarray(problem.order)
     x, y, order = (stage.to_native(a) for a in (problem.x_train, problem.y_train, given_order))
     params = tuple(stage.to_native(p) for p in problem.params)
 

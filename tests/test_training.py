@@ -170,10 +170,10 @@ def test_a_run_in_pieces_of_the_order_is_the_run(
 
 def test_an_order_of_ones_own_is_followed() -> None:
     problem = make_problem(SMALL)
-    given = replace(problem, order=np.array(list(problem.order)))
+    given = replace(problem, order=np.asarray(problem.order))
     assert identical(train(given), train(problem))
     assert given.digest() == problem.digest()
-    turned = replace(problem, order=np.array(list(problem.order))[::-1])
+    turned = replace(problem, order=np.asarray(problem.order)[::-1])
     assert not identical(train(turned), train(problem))
     assert turned.digest() != problem.digest()
 

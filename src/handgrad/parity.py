@@ -92,7 +92,7 @@ def run_bound(problem: Problem, run: Run | None = None) -> float:
     run = run or train(problem, record=True)
     if run.diverged_at is not None:
         return math.inf
-    order = np.array(list(p.order))  # the recorded runs are no smaller
+    order = np.asarray(p.order)  # the recorded runs are no smaller
     given = p.params, p.x_train, p.y_train, order, c.batch_size, c.lr
     return rounding.run_bound(load(REFERENCE).sgd, *given, _split(_recorded(run)[1:]))
 

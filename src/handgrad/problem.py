@@ -142,7 +142,7 @@ class Order:
     million epochs takes no more memory than one of ten.
 
     >>> order = Order(np.random.SeedSequence(0), n=3, epochs=2)
-    >>> np.array(list(order)).shape
+    >>> np.asarray(order).shape
     (2, 3)
     """
 
@@ -155,6 +155,9 @@ class Order:
         block = max(1, 2**16 // self.n)
         for begun in range(0, self.epochs, block):
             yield from batch_order(rng, self.n, min(block, self.epochs - begun))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return batch_order(self.stream, self.n, self.epochs).astype(dtype or np.int64)
 
 
 @dataclass(frozen=True, eq=False)
