@@ -63,8 +63,9 @@ def verify(
         say_if_diverged(run, console)
     if left_out:
         say(console, f"No figure: {left_out}")
-    for name, why in verification.left_out.items():
-        say(console, f"{name} was left out: {why}")
+    if verification.left_out:
+        names, (why, *_) = ", ".join(verification.left_out), verification.left_out.values()
+        say(console, f"Left out: {names}; {why}")
     sentence = SENTENCES[verification.verdict]
     if len(verification.stages) == 1:
         sentence = sentence.replace("Equal: every", "Stage 1 alone: every")
