@@ -50,7 +50,9 @@ class Stage(Protocol):
     ) -> Iterator[Any]:
         """Yields W1, b1, W2, b2 after every update; order (epochs, N) are row numbers.
 
-        The arrays received stay as they are; the arrays yielded may change at the next step.
+        The arrays received stay as they are; the arrays yielded may change at the next step. A
+        long run is handed over in pieces, some 100,000 row numbers in each, and a resumed one from
+        its checkpoint on: what an engine keeps besides the parameters begins anew there.
         """
 
 
