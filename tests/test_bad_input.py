@@ -1,12 +1,15 @@
 """What cannot be used is told in one line, on the command line and in Python."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from engines import copy_of
 from test_cli import SMALL, handgrad
 
 from handgrad import (
@@ -313,3 +316,90 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert says in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_nobody_elses_file_is_removed(tmp_path: Path) -> None:
+    for name in ("uv.lock", "uv.part"):
+        (tmp_path / name).write_text("precious")
+    (tmp_path / "here").mkdir()
+    for name in ("handgrad.lock", "results.json.part"):
+        (tmp_path / "here" / name).write_text("precious")
+    line = ["train", "numpy_manual", *SMALL, "--checkpoint", "uv", "--out", "here"]
+    assert handgrad(*line, cwd=tmp_path).returncode == 0
+    for name in ("uv.lock", "uv.part", "here/handgrad.lock", "here/results.json.part"):
+        assert (tmp_path / name).read_text() == "precious"
+    assert not list(tmp_path.rglob("*handgrad-*"))
+
+
+def test_a_link_to_itself_is_told(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    done = handgrad("train", "numpy_manual", *SMALL, "--checkpoint", "loop", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "loop must be a file that can be written, got" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_numbers_beyond_the_dtype_decide_nothing(tmp_path: Path) -> None:
+    done = handgrad("verify", *SMALL, "--init", "normal:1e160", cwd=tmp_path)
+    assert done.returncode == 3, done.stdout
+    assert "Undecided" in done.stdout
+    assert "Not equal" not in done.stdout
+
+
+def test_an_engine_cannot_have_the_name_that_stands_for_all() -> None:
+    engine: Any = copy_of("numpy_manual")
+    engine.name = "all"
+    with pytest.raises(BadInput, match="an engine must not have the name 'all': rename it"):
+        verify_with(stages=[engine])
+
+
+TORCH = "import torch\nmodule = torch.nn.Linear(2, 1).double()\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"{TORCH}inputs = torch.ones(3, 5).double()", "RuntimeError: mat1 and mat2 shapes"),
+        (f"{TORCH}inputs = None", "must run as handgrad calls it, but TypeError"),
+        (
+            "params = {'w': 1.0}\ngrads = params\ndef loss(): return 1.0",
+            "TypeError: loss() takes 0",
+        ),
+    ],
+)
+def test_what_a_file_gets_wrong_is_one_line(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    done = handgrad("check", "mine.py", cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_object_has_what_its_class_has(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "class Square:\n"
+        "    params = {'w': np.ones(3)}\n"
+        "    def loss(self, p): return (p['w'] ** 2).sum()\n"
+        "    def grads(self, p): return {'w': 2 * p['w']}\n"
+        "square = Square()\n"
+    )
+    done = handgrad("check", "mine.py:square", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_backend_that_is_not_there_and_a_pipe_that_closes(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; os.environ |= {'MPLBACKEND': 'nosuch', 'COLUMNS': '0'};"
+        "sys.argv = ['handgrad', 'train', 'numpy_manual', '--epochs', '1', '--out', 'here'];"
+        "from handgrad.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, "1 epochs" in done.stdout) == (0, True), done.stderr
+    assert (tmp_path / "here" / "figure.png").exists()
+    shell = f"{sys.executable} -u -m handgrad --help | true; echo ${{PIPESTATUS[0]}}"
+    piped = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert piped.stdout == "141\n"

@@ -19,7 +19,7 @@ def write_whole(path: Path, data: bytes) -> None:
     part = None
     try:
         path = path.resolve()  # a link stays, and what it points to is replaced
-        part = path.with_name(f"{path.name}.part")  # what a kill leaves, the next run replaces
+        part = _beside(path, "part")  # what a kill leaves, the next run replaces
         with part.open("wb") as file:
             file.write(data)
             file.flush()
@@ -31,7 +31,7 @@ def write_whole(path: Path, data: bytes) -> None:
         if part is not None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-        if not isinstance(error, OSError | ValueError):  # a path with NUL is a ValueError
+        if not isinstance(error, OSError | RuntimeError | ValueError):  # a link to itself; a NUL
             raise
         raise BadInput(f"{path} must be a file that can be written, got: {reason(error)}") from None
 
@@ -58,7 +58,7 @@ def alone(path: Path) -> Iterator[None]:
     with needed_for("a lock on what is written"):
         from filelock import FileLock, Timeout
 
-    file = path / "handgrad.lock" if path.is_dir() else path.with_name(f"{path.name}.lock")
+    file = _beside(path / "folder" if path.is_dir() else path, "lock")
     lock = FileLock(file, timeout=0)
     if not file.parent.is_dir():  # the lock would make it; whoever writes says that it is not there
         yield
@@ -79,6 +79,11 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def reason(error: OSError | ValueError) -> str:
+def _beside(path: Path, kind: str) -> Path:
+    """A file of ours, with a name that nobody else gives one: it is removed without asking."""
+    return path.with_name(f".{path.name}.handgrad-{kind}")
+
+
+def reason(error: OSError | RuntimeError | ValueError) -> str:
     """What the system says of the error, without its number and path."""
     return getattr(error, "strerror", None) or str(error)

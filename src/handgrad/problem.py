@@ -76,7 +76,7 @@ class Config:
         for name in ("data_seed", "init_seed", "order_seed"):
             if getattr(self, name) is not None:
                 self._need_integer(name, at_least=0)
-        if not is_number(self.lr) or not math.isfinite(self.lr) or self.lr <= 0:
+        if not is_number(self.lr) or not 0 < self.lr < 1.8e308:
             raise BadInput(f"lr must be a finite number above 0, got {self.lr!r}: try 0.1")
         object.__setattr__(self, "lr", float(self.lr))
         if self.dtype == "float32" and not 1e-45 < self.lr < 3.4e38:

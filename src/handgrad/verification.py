@@ -146,6 +146,8 @@ def _by_name(stages: Sequence[str | Stage]) -> dict[str, Stage]:
     engines: dict[str, Stage] = {}
     for engine in map(load, stages):
         name = engine.name
+        if name == ALL:
+            raise BadInput(f"an engine must not have the name {ALL!r}: rename it")
         others = [engines.get(name, engine), load(name) if name in STAGES else engine]
         if any(other is not engine for other in others):
             raise BadInput(

@@ -75,7 +75,8 @@ def _ratio_to(slopes: Sequence[Slope], along: Sequence[float]) -> float | None:
     ratio = slopes[sharpest].value / along[sharpest]
     unsure = slopes[sharpest].tolerance / abs(along[sharpest])  # the ratio is measured too
     pairs = zip(slopes, along, strict=True)
-    same = all(abs(s.value - ratio * v) <= s.tolerance + unsure * abs(v) for s, v in pairs)
+    scale = max(1.0, abs(ratio))  # the gradient's own rounding is multiplied as well
+    same = all(abs(s.value - ratio * v) <= scale * s.tolerance + unsure * abs(v) for s, v in pairs)
     return ratio if ratio and same and abs(ratio - 1) > 2 * unsure else None
 
 

@@ -87,7 +87,7 @@ def gradcheck_module(
     seed = fresh_seed(seed)
     options = Options(points, directions, rtol, resolve, delta, seed)
     rng = np.random.default_rng(seed)
-    arguments, named = _arguments(inputs, keywords)
+    arguments, named = arguments_of(inputs, keywords)
     program = TorchProgram(module, arguments, named)
     if not program.params:
         raise BadInput("there must be a parameter or a finite float input to check, got neither")
@@ -124,7 +124,7 @@ def gradcheck_module(
     return replace(report, notes=(*report.notes, *notes, *more), calls=tuple(wrong))
 
 
-def _arguments(
+def arguments_of(
     inputs: Any, keywords: Mapping[str, Any] | None
 ) -> tuple[Sequence[Any], dict[str, Any]]:
     require_type("keywords", keywords or {}, Mapping)

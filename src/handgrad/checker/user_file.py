@@ -72,13 +72,14 @@ def check_file(target: str, **options: Any) -> Report:
     path = Path(file)
     if not path.is_file():
         raise BadInput(f"{file} must be a Python file that exists")
+    found: Any = {}
     try:
-        found: Any = runpy.run_path(str(path))
+        found = runpy.run_path(str(path))
         if name:
             if name not in found:
                 raise BadInput(f"{file} must define {name}, and does not")
             found = found[name]
-            found = found if isinstance(found, Mapping) else vars(found)
+            found = found if isinstance(found, Mapping) else _attributes(found)
         return _check(file, found, options)
     except BadInput:
         raise
@@ -86,9 +87,34 @@ def check_file(target: str, **options: Any) -> Report:
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [f for f in frames if f.filename == str(path)]
         if not theirs and not isinstance(error, SyntaxError):
-            raise  # ours
+            alone = _fails_alone(found)
+            if alone is None:
+                raise  # ours
+            said = " ".join(f"{type(alone).__name__}: {alone}".split())
+            raise BadInput(f"{file} must run as handgrad calls it, but {said}") from None
         text = traceback.format_list(theirs) + traceback.format_exception_only(error)
         raise UserError("".join(text)) from None
+
+
+def _fails_alone(found: Mapping[str, Any]) -> Exception | None:
+    """What the file's functions raise when they are called as they are; None if nothing."""
+    try:
+        if "module" in found:
+            from handgrad.checker.pytorch import arguments_of
+
+            arguments, named = arguments_of(found["inputs"], None)
+            found["module"](*arguments, **named)
+        for name in ("loss", "grads", "activations", "reference"):
+            if "params" in found and callable(found.get(name)):
+                found[name](found["params"])
+    except Exception as error:
+        return error
+    return None
+
+
+def _attributes(thing: Any) -> dict[str, Any]:
+    """What an object has, its class's and their bases' too."""
+    return {n: getattr(thing, n) for n in dir(thing) if not n.startswith("__")}
 
 
 def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Report:

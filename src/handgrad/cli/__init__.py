@@ -59,6 +59,8 @@ def about(
 def main() -> NoReturn:
     """Run the command. Its exit codes are in README; what goes wrong is told in one line."""
     _streams()
+    if sys.argv[1:2] != ["check"]:  # whose file may want a window
+        os.environ["MPLBACKEND"] = "agg"  # a notebook's may not be installed here
     with signals():
         code = _code()
     with suppress(OSError, ValueError):
@@ -77,7 +79,9 @@ def _code() -> int:
     except Stopped as stop:
         _say(f"interrupted; {stop.kept}" if stop.kept else "interrupted")
         return 128 + stop.number
-    except BrokenPipeError:  # as under `| head -1`: nobody reads on
+    except (BrokenPipeError, SystemExit) as error:  # as under `| head -1`: nobody reads on
+        if not isinstance(error.__context__ or error, BrokenPipeError):  # typer exits with 1
+            raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 128 + signal.SIGPIPE
     except (BadInput, typer.TyperException) as error:

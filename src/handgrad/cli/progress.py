@@ -137,7 +137,9 @@ def console_on(stderr: bool) -> "Console":
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    return Open(stderr=stderr)
+    console = Open(stderr=stderr)
+    console.width = console.width or 80  # COLUMNS=0 shows nothing at all
+    return console
 
 
 def show(console: "Console", table: "Table") -> None:

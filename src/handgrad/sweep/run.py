@@ -12,30 +12,7 @@ from handgrad.inputs import file_path, require_functions, require_type
 from handgrad.sweep.backends import Backend, connected
 from handgrad.sweep.engine import train_chunk
 from handgrad.sweep.grid import Chunk, Grid
-from handgrad.sweep.store import Store, read_results
-
-_COLUMNS: dict[str, Any] = {
-    "varies": pl.String,
-    "init": pl.String,
-    "hidden": pl.Int32,
-    "lr": pl.Float64,
-    "epochs": pl.Int32,
-    "batch_size": pl.Int32,
-    "n_train": pl.Int32,
-    "n_val": pl.Int32,
-    "dtype": pl.String,
-    "seed": pl.Int64,
-    "val_accuracy": pl.Float64,
-    "best_val_accuracy": pl.Float64,
-    "val_loss": pl.Float64,
-    "train_loss": pl.Float64,
-    "dead_units": pl.Int32,
-    "first_epoch": pl.Int32,
-    "diverged": pl.Boolean,
-    "val_accuracies": pl.List(pl.Float32),
-}
-SCHEMA = pl.Schema(_COLUMNS)
-"""The table's columns. What a training that diverged has no value for is null."""
+from handgrad.sweep.store import SCHEMA, Store, read_results
 
 
 def run_sweep(

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -20,6 +21,29 @@ from handgrad.files import make_folder, write_whole
 from handgrad.sweep.grid import Chunk, Grid
 
 DIGEST = "results.sha256"
+
+_COLUMNS: dict[str, Any] = {
+    "varies": pl.String,
+    "init": pl.String,
+    "hidden": pl.Int32,
+    "lr": pl.Float64,
+    "epochs": pl.Int32,
+    "batch_size": pl.Int32,
+    "n_train": pl.Int32,
+    "n_val": pl.Int32,
+    "dtype": pl.String,
+    "seed": pl.Int64,
+    "val_accuracy": pl.Float64,
+    "best_val_accuracy": pl.Float64,
+    "val_loss": pl.Float64,
+    "train_loss": pl.Float64,
+    "dead_units": pl.Int32,
+    "first_epoch": pl.Int32,
+    "diverged": pl.Boolean,
+    "val_accuracies": pl.List(pl.Float32),
+}
+SCHEMA = pl.Schema(_COLUMNS)
+"""The table's columns. What a training that diverged has no value for is null."""
 
 
 class Store:
@@ -79,17 +103,18 @@ class Store:
     def _holds(self, chunk: Chunk) -> bool:
         """Whether the chunk's part is there, with the seeds that it should have."""
         try:
-            seeds = pl.scan_parquet(self._part(chunk), glob=False).select("seed").collect()["seed"]
-        except (OSError, pl.exceptions.PolarsError):
+            part = pl.read_parquet(self._part(chunk), glob=False)
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             return False
-        return seeds.to_list() == list(range(chunk.start, chunk.stop))
+        seeds = list(range(chunk.start, chunk.stop))
+        return part.schema == SCHEMA and part["seed"].to_list() == seeds
 
 
 def read_grid(folder: Path) -> Grid:
     """The grid of a sweep's folder. Raises `BadInput` where there is none."""
     try:
         return Grid.from_dict(json.loads((folder / "sweep.json").read_text()))
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, OverflowError, ValueError, TypeError, RecursionError):
         raise BadInput(
             f"{folder} must hold a sweep (a readable sweep.json), and does not"
         ) from None
@@ -111,7 +136,9 @@ def read_results(folder: Path) -> pl.LazyFrame:
         )
     table = pl.scan_parquet(path, glob=False)
     try:
-        rows = table.select("seed", "val_accuracies").select(pl.len()).collect().item()
+        rows = table.select(pl.len()).collect().item()
+        if table.collect_schema() != SCHEMA:
+            rows = "other columns"
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         rows = "no readable ones"
     if rows != wanted:
