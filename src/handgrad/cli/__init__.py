@@ -59,8 +59,6 @@ def about(
 def main() -> NoReturn:
     """Run the command. Its exit codes are in README; what goes wrong is told in one line."""
     _streams()
-    if sys.argv[1:2] != ["check"]:  # whose file may want a window
-        os.environ["MPLBACKEND"] = "agg"  # a notebook's may not be installed here
     with signals():
         code = _code()
     with suppress(OSError, ValueError):
