@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.exercise import STEP, fingerprint, seal
+from handgrad.exercise import fingerprint, in_steps, seal
 from handgrad.mistakes import CATALOGUE, RIGHT
 from handgrad.stages.numpy_manual import forward
 
@@ -68,7 +68,7 @@ def case(x: Array, W1: Array, b1: Array, W2: Array, b2: Array) -> Case:
     return found
 
 
-def line(found: Mapping[str, Array], link: str, expression: str, **more: Any) -> Array:
+def line(found: Mapping[str, Array], link: str, expression: str) -> Array:
     """A line of the catalogue, at the layer of the link."""
     c, lower = found, link.endswith("1") and link not in ("dh1", "da1")
     names: dict[str, Any] = {"f": c["f"], "y": c["y"], "da": c.get("df"), "a": c["a1"], "np": np}
@@ -78,7 +78,7 @@ def line(found: Mapping[str, Array], link: str, expression: str, **more: Any) ->
     else:
         names |= {"h": c["h1"], "W": c["W2"], "b": c["b2"], "above": c["f"], "dh": c.get("dh1")}
         names |= {"dW": c.get("dW2"), "batch_size": 32, "lr": 0.1}
-    return np.asarray(eval(expression, names | more))
+    return np.asarray(eval(expression, names))
 
 
 def wrong_lines(link: str) -> Iterator[tuple[str, str]]:
@@ -126,5 +126,6 @@ def _sealed(link: str, entries: Mapping[str, list[Array]]) -> dict[str, str]:
 
 def _require_margin(link: str, results: list[Array]) -> None:
     for r in results:
-        steps = float((2 * np.arange(r.size) + 1) @ r.ravel()) / STEP + 1 / 3
-        assert MARGIN < steps % 1 < 1 - MARGIN, f"{link}: a sum lies at a step's edge: other cases"
+        assert MARGIN < in_steps(r) % 1 < 1 - MARGIN, (
+            f"{link}: a sum lies at a step's edge: other cases"
+        )

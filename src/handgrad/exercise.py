@@ -19,11 +19,14 @@ STEP = 2.0**-20
 """Sums are told apart where they differ by more than this; rounding moves them by some 1e-12."""
 
 
+def in_steps(a: np.ndarray) -> float:
+    """The array's weighted sum in steps; distinct weights, so that swapped entries are seen."""
+    return float((2 * np.arange(a.size) + 1) @ np.ravel(a)) / STEP + 1 / 3
+
+
 def fingerprint(*results: np.ndarray) -> bytes:
     """A digest of one weighted sum of each array; rounding does not change it."""
-    weights = (2 * np.arange(a.size) + 1 for a in results)  # distinct: swapped entries are seen
-    sums = [float(w @ np.ravel(a)) for w, a in zip(weights, results, strict=True)]
-    steps = [int(np.floor(s / STEP + 1 / 3)) for s in sums]
+    steps = [int(np.floor(in_steps(a))) for a in results]
     return sha256(repr((steps, [a.shape for a in results])).encode()).digest()
 
 

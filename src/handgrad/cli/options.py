@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from handgrad.errors import BadInput
+from handgrad.inputs import file_path
 from handgrad.problem import Config
 
 CONFIG_HELP = {
@@ -29,9 +31,10 @@ CONFIG_HELP = {
 
 def named(text: str) -> Path:
     """A file or folder, which must have a name: '' would be the current folder."""
-    if not text.strip() or "\0" in text:
-        raise typer.BadParameter(f"it must name a file or folder, got {text!r}")
-    return Path(text)
+    try:
+        return file_path("it", text)
+    except BadInput as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 Device = Annotated[str, typer.Option(help="Device for PyTorch's tensors: cpu, cuda, …")]
