@@ -28,6 +28,7 @@ from handgrad.checkpoint import load_checkpoint
 from handgrad.errors import BadInput
 from handgrad.files import alone
 from handgrad.notebooks import copy_notebooks
+from handgrad.stages import numpy_manual
 
 MEMORY = "must be small enough for the machine's"
 
@@ -63,7 +64,10 @@ COMMANDS = [
     ("sweep --out ''", "it must name a file or folder, got ''"),
     ("sweep --from ''", "it must name a file or folder, got ''"),
     ("notebooks ''", "it must name a file or folder, got ''"),
-    ("check nothing.py --points 1000000000", "nothing.py must be a Python file that exists"),
+    ("sweep --from . --seeds 9 --n-train 4", "leave out --seeds, --n-train"),
+    ("check nothing.py --points 1000000000", "FILE must be a Python file that exists, got 'noth"),
+    ("check ''", "FILE must be a Python file that exists, got ''"),
+    (f"check {'a' * 300}.py", "FILE must be a Python file that exists, got 'aaaa"),
 ]
 
 
@@ -126,6 +130,30 @@ def sweep_with(**options: Any) -> Any:
     return run_sweep(**{"grid": Grid(seeds=1, epochs=1)} | options)
 
 
+class Rude:
+    """Its repr raises, as those of numbers with thousands of digits do."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class Tall:
+    def __repr__(self) -> str:
+        return "one\ntwo"
+
+
+def prove_shapes(shapes: Any) -> Any:
+    return exact.prove(square, double, shapes)
+
+
+def prove_stage_at(h: Any) -> Any:
+    return exact.prove_stage(numpy_manual, h, 2)
+
+
+def prove_sgd_of(engine: Any) -> Any:
+    return exact.prove_sgd(engine, 2, 2)
+
+
 TINY = Config(epochs=1, n_train=8, n_val=4, batch_size=4, hidden=2)
 NUL = "a\0b"
 
@@ -168,21 +196,29 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     (module_with, "keywords", [3], "keywords must be a Mapping, got 3"),
     (module_with, "keywords", [{1: 2}], "each key of keywords must be a str, got 1"),
     (Config, "seed", [1.5, None, "a", -1], whole(0)),
-    (Config, "hidden", [0, 2.0, None, "8", True], whole(1)),
+    (Config, "hidden", [0, 2.0, None, "8", True, -(10**6000), Rude()], whole(1)),
+    (Config, "hidden", [Tall()], "at least 1, got one two"),
     (Config, "epochs", [-1, True, 1.5], whole(0)),
-    (Config, "lr", [0, "a", None, np.nan, 1j, -1, np.inf], "lr must be a finite number above 0"),
+    (
+        Config,
+        "lr",
+        [0, "a", None, np.nan, 1j, -1, np.inf, 10**6000],
+        "lr must be a finite number above 0",
+    ),
     (Config, "batch_size", [0, None], whole(1)),
     (Config, "batch_size", [501], "batch_size must not exceed n_train, got 501 > 500"),
     (Config, "n_train", [0, 1.5], whole(1)),
     (Config, "n_val", [-3, "x"], whole(1)),
     (Config, "init", [None, 3, "normal", "normal:x", "normal:-1"], "init must be he or normal:SD"),
+    (Config, "init", [b"he", np.array(["he", "he"])], "init must be he or normal:SD"),
     (Config, "dtype", [None, "float16", np.float32], "dtype must be float64 or float32, got"),
+    (Config, "dtype", [np.array(["float64", "float64"])], "dtype must be float64 or float32"),
     (Config, "data_seed", [-1, "x"], whole(0)),
     (Config, "order_seed", [1.5], whole(0)),
     (Config.from_dict, "fields", [None, [1], "x"], "a configuration must be a dict of its fields"),
     (Config.from_dict, "fields", [{"a": 1}, {1: 1, "a": 2}], "a configuration has no field"),
     (make_problem, "config", [3, "x"], "config must be a Config, got"),
-    (make_problem, "config", [Config(hidden=10**20)], MEMORY),
+    (make_problem, "config", [Config(hidden=10**20), Config(hidden=10**6000)], MEMORY),
     (problem_with, "config", [None], "config must be a Config, got None"),
     (problem_with, "x_train", [None, 3], "x_train must have shape (8, 2), got ()"),
     (problem_with, "params", [None, "abcd"], "params must be W1, b1, W2, b2, got"),
@@ -197,6 +233,7 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     (train_with, "resume", [NUL, 3, ""], f"resume {NAMES}"),
     (train_with, "resume", ["/nope"], "/nope must be a file that can be read, got"),
     (train_with, "every", [0, 1.5, None], whole(1)),
+    (train_with, "record", ["no", 1, None], "record must be True or False, got"),
     (train_with, "on_epoch", [3], "on_epoch must be a function, got 3"),
     (verify_with, "problem", [None], "problem must be a Problem, got None"),
     (verify_with, "stages", [[]], "stages must name at least one"),
@@ -208,7 +245,7 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     (agree, "run", [train(make_problem(TINY))], "both runs must be recorded"),
     (agree, "run", [train(make_problem(Config(epochs=1)))], "both runs must be of one problem"),
     (agree, "reference", [3], "reference must be a Run, got 3"),
-    (agree, "bound", ["x", np.nan, -1], "bound must be a number of at least 0, got"),
+    (agree, "bound", ["x", np.nan, -1, True], "bound must be a number of at least 0, got"),
     (Grid, "seeds", [0, 1.5, "x"], whole(1)),
     (Grid, "hidden", [()], "hidden must hold at least one value, got none"),
     (Grid, "hidden", ["x", (0,), (1.5,), None], whole(1)),
@@ -223,12 +260,19 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     (Grid, "n_val", [None, 0], whole(1)),
     (Grid, "dtype", ["x"], "dtype must be float64 or float32, got 'x'"),
     (Grid, "every", [-1, 1.5], whole(0)),
+    (Grid.from_dict, "found", [None, []], "a grid must be a dict, got"),
     (Grid.from_dict, "found", [{}, {"a": 1}], "a grid must have the fields that Grid has"),
     (sweep_with, "grid", [None], "grid must be a Grid, got None"),
     (sweep_with, "out", [NUL, 3, ""], f"out {NAMES}"),
     (sweep_with, "out", [__file__], "must be a folder that can be written, got"),
+    (sweep_with, "resume", ["no"], "resume must be True or False, got 'no'"),
     (sweep_with, "address", [3], "address must be a str, got 3"),
     (sweep_with, "on_progress", [3], "on_progress must be a function, got 3"),
+    (prove_shapes, "shapes", [None, 3], "shapes must be a Mapping, got"),
+    (prove_shapes, "shapes", [{"w": 3}], "the shape of w must be a Sequence, got 3"),
+    (prove_shapes, "shapes", [{"w": (1.5,)}, {"w": "ab"}], whole(0)),
+    (prove_stage_at, "h", [0, 1.5], whole(1)),
+    (prove_sgd_of, "engine", [3], "the engine's forward must be a function, got None"),
     (copy_notebooks, "folder", [NUL, 3, ""], f"folder {NAMES}"),
     (copy_notebooks, "folder", [Path(__file__)], "must be a folder that can be written, got"),
     (load_checkpoint, "path", [NUL, 3], f"a checkpoint {NAMES}"),
@@ -403,3 +447,35 @@ def test_a_backend_that_is_not_there_and_a_pipe_that_closes(tmp_path: Path) -> N
     shell = f"{sys.executable} -u -m handgrad --help | true; echo ${{PIPESTATUS[0]}}"
     piped = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
     assert piped.stdout == "141\n"
+
+
+def test_the_environment_is_told_too(tmp_path: Path) -> None:
+    """A folder where a file is to be written; numba's settings; a struct.py beside the file."""
+    (tmp_path / "here" / "history.csv").mkdir(parents=True)
+    done = handgrad("verify", *SMALL, "--out", "here", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "history.csv must be a file that can be written, got a folder" in done.stderr
+    done = handgrad("sweep", "--seeds", "1", cwd=tmp_path, env={"NUMBA_NUM_THREADS": "0"})
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "numba must be able to start, got: Number of threads" in done.stderr
+    (tmp_path / "struct.py").write_text("raise SystemExit(5)")
+    text = "import numpy as np\nparams = {'w': np.ones(3)}\n"
+    text += "def loss(p): return (p['w'] ** 2).sum()\ndef grads(p): return {'w': 2 * p['w']}\n"
+    (tmp_path / "mine.py").write_text(text)
+    installed = Path(sys.executable).with_name("handgrad")  # python -m looks at the folder first
+    for closed in ("", "exec <&- >&- 2>&-;"):
+        check = ["bash", "-c", f"{closed} {installed} check mine.py"]
+        assert subprocess.run(check, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["forward", "loss", "backward", "sgd"])
+def test_an_engine_that_exits_is_a_failure_of_that_engine(name: str) -> None:
+    def leave(*_: Any) -> Any:
+        raise SystemExit(0)
+
+    engine: Any = copy_of("numpy_manual")
+    engine.name = "quitter"
+    setattr(engine, name, leave)
+    found = verify_with(stages=[engine])
+    assert found.verdict == "not equal"
+    assert {c.stage for c in found.failures} == {"quitter"}

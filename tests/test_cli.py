@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ INTERRUPTED = (130, -signal.SIGINT)
 
 
 def handgrad(
-    *arguments: str | Path, cwd: Path, columns: int = 100
+    *arguments: str | Path, cwd: Path, columns: int = 100, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "handgrad", *map(str, arguments)],
@@ -37,7 +38,7 @@ def handgrad(
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"COLUMNS": str(columns)},
+        env={**os.environ, "COLUMNS": str(columns), **(env or {})},
     )
 
 

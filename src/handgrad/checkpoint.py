@@ -85,7 +85,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         digest, stage = metadata["digest"], metadata["stage"]
         return Checkpoint(config, digest, stage, epoch, params, History(history))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise BadInput(f"{path} must be a whole checkpoint, got a damaged one: {error}") from None
+        raise BadInput(
+            f"{path} must be a whole checkpoint, got a damaged one: {error}; start without it"
+        ) from None
 
 
 def require_same_problem(path: Path, checkpoint: Checkpoint, problem: Problem) -> None:
@@ -130,5 +132,6 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         raise BadInput(f"{path} must be a file that can be read, got: {reason(error)}") from None
     except SafetensorError as error:
         raise BadInput(
-            f"{path} must be a whole safetensors file, got a truncated or foreign one ({error})"
+            f"{path} must be a whole safetensors file, got a truncated or foreign one ({error}): "
+            "start without it"
         ) from None

@@ -9,6 +9,9 @@ import numpy as np
 from handgrad.problem import Array
 from handgrad.stages import REFERENCE, STAGES
 
+BREAKS = (Exception, SystemExit)
+"""What an engine may raise; Ctrl-C is not its own."""
+
 ALL = "all"
 """Stands for the stage where a run decides nothing."""
 
@@ -86,7 +89,7 @@ def compare(
     return Comparison(stage, check, quantity, gap, bound, index, one, other, message=message)
 
 
-def raised(stage: str, check: str, error: Exception) -> Comparison:
+def raised(stage: str, check: str, error: BaseException) -> Comparison:
     said = " ".join(str(error).split())
     message = f"{stage}: raised {type(error).__name__} ({check}): {said}"
     return Comparison(stage, check, "", message=message)
@@ -96,7 +99,7 @@ def guarded(stage: str, check: str, found: Iterator[Comparison]) -> Iterator[Com
     """What was found, and a failure of the stage if it raised on the way."""
     try:
         yield from found
-    except Exception as error:
+    except BREAKS as error:
         yield raised(stage, check, error)
 
 

@@ -68,9 +68,10 @@ def draw_plane(axes: Axes, params: Sequence[np.ndarray], x: np.ndarray, y: np.nd
     f = np.maximum(grid @ W1.T + b1, 0) @ W2[0] + b2
     axes.contourf(side, height, f, levels=[-np.inf, 0.5, np.inf], colors=["white", "lightgrey"])
     for (w1, w2), b in zip(W1, b1, strict=True):  # w1 x1 + w2 x2 + b = 0
-        if w1 or w2:
-            foot = -b * np.array([w1, w2]) / (w1**2 + w2**2)  # its point nearest to 0
-            along = foot + np.array([w2, -w1]) / np.hypot(w1, w2)
+        norm = np.hypot(w1, w2)
+        if abs(b) < 100 * reach * norm:  # not far beyond the picture, nor no line at all
+            foot = -b / norm * np.array([w1, w2]) / norm  # its point nearest to 0
+            along = foot + np.array([w2, -w1]) / norm
             axes.axline(foot, along, color="black", linewidth=0.7, linestyle=":")
     for label, marker, colour in ((0, "o", "tab:blue"), (1, "^", "tab:orange")):
         where = y[:, 0] == label

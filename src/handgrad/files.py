@@ -49,6 +49,12 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def require_file(path: Path) -> None:
+    """Raises `BadInput` where what is to be written stands in the way as a folder."""
+    if path.is_dir():
+        raise BadInput(f"{path} must be a file that can be written, got a folder: move it away")
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Nobody else writes the file, or into the folder, at `path` while this is open.

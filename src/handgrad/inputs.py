@@ -13,7 +13,7 @@ from handgrad.errors import BadInput
 def whole_number(name: str, value: object, at_least: int) -> int:
     """The value as an int. Raises `BadInput` unless it is a whole number of at least `at_least`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
-        raise BadInput(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+        raise BadInput(f"{name} must be a whole number of at least {at_least}, got {shown(value)}")
     return int(value)
 
 
@@ -25,20 +25,27 @@ def require_type(name: str, value: object, kind: type) -> None:
     handgrad.errors.BadInput: problem must be a dict, got None
     """
     if not isinstance(value, kind):
-        raise BadInput(f"{name} must be a {kind.__name__}, got {_shown(value)}")
+        raise BadInput(f"{name} must be a {kind.__name__}, got {shown(value)}")
+
+
+def require_flags(**given: Any) -> None:
+    """Raises `BadInput` unless each is True or False: the text "no" would count as yes."""
+    for name, value in given.items():
+        if not isinstance(value, bool | np.bool_):
+            raise BadInput(f"{name} must be True or False, got {shown(value)}")
 
 
 def require_functions(optional: bool = False, **given: Any) -> None:
     """Raises `BadInput` unless each can be called, or is None where it is optional."""
     for name, value in given.items():
         if not callable(value) and not (optional and value is None):
-            raise BadInput(f"{name} must be a function, got {_shown(value)}")
+            raise BadInput(f"{name} must be a function, got {shown(value)}")
 
 
 def file_path(name: str, value: object) -> Path:
     """The value as a path. Raises `BadInput` unless it can name a file or folder."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value) or not str(value).strip():
-        raise BadInput(f"{name} must name a file or folder, got {_shown(value)}")
+        raise BadInput(f"{name} must name a file or folder, got {shown(value)}")
     return Path(value)
 
 
@@ -70,6 +77,17 @@ def checked_array(
     return array
 
 
-def _shown(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"a {type(value).__name__}"
+def shown(value: object) -> str:
+    """The value for a message, on one line; its type alone where that would be long.
+
+    >>> shown("he"), shown([0] * 100)
+    ("'he'", 'a list')
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a number of thousands of digits, or a class's own repr
+        text = ""
+    if 0 < len(text) <= 60:
+        return text
+    kind = type(value).__name__
+    return f"{text[:57]}…" if kind == "str" else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

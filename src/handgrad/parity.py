@@ -7,14 +7,13 @@ training.
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from handgrad import rounding
 from handgrad.errors import BadInput
-from handgrad.inputs import require_type
+from handgrad.inputs import is_number, require_type, shown
 from handgrad.problem import Array, Parameters, Problem
 from handgrad.rounding import RUN_FLOOR, RUN_LIMIT
 from handgrad.stages import REFERENCE, Stage, load
@@ -146,8 +145,8 @@ def agreement(run: Run, reference: Run, bound: float | None = None) -> Agreement
     """
     require_type("run", run, Run)
     require_type("reference", reference, Run)
-    if bound is not None and not (isinstance(bound, Real) and bound >= 0):
-        raise BadInput(f"bound must be a number of at least 0, got {bound!r}")
+    if bound is not None and not (is_number(bound) and bound >= 0):
+        raise BadInput(f"bound must be a number of at least 0, got {shown(bound)}")
     problem = reference.problem
     if run.problem is not problem and (
         run.problem.config != problem.config or run.problem.digest() != problem.digest()

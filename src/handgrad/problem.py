@@ -11,6 +11,7 @@ a seed of its own, so that one source of luck varies while the others stand stil
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from handgrad.errors import BadInput
-from handgrad.inputs import checked_array, is_number, require_type, whole_number
+from handgrad.inputs import checked_array, is_number, require_type, shown, whole_number
 from handgrad.room import require_room
 
 Array = np.ndarray
@@ -76,8 +77,10 @@ class Config:
         for name in ("data_seed", "init_seed", "order_seed"):
             if getattr(self, name) is not None:
                 self._need_integer(name, at_least=0)
-        if not is_number(self.lr) or not 0 < self.lr < 1.8e308:
-            raise BadInput(f"lr must be a finite number above 0, got {self.lr!r}: try 0.1")
+        if not isinstance(self.dtype, str) or self.dtype not in ("float64", "float32"):
+            raise BadInput(f"dtype must be float64 or float32, got {shown(self.dtype)}")
+        if not is_number(self.lr) or not 0 < self.lr <= sys.float_info.max:
+            raise BadInput(f"lr must be a finite number above 0, got {shown(self.lr)}: try 0.1")
         object.__setattr__(self, "lr", float(self.lr))
         if self.dtype == "float32" and not 1e-45 < self.lr < 3.4e38:
             raise BadInput(f"lr must be a float32 above 0, got {self.lr:g}: try 0.1")
@@ -86,8 +89,6 @@ class Config:
                 f"batch_size must not exceed n_train, got {self.batch_size} > {self.n_train}: "
                 f"take batches of {self.n_train} or fewer"
             )
-        if self.dtype not in ("float64", "float32"):
-            raise BadInput(f"dtype must be float64 or float32, got {self.dtype!r}")
         _ = self.sd  # raises if init is none
 
     def _need_integer(self, name: str, at_least: int) -> None:
@@ -96,16 +97,16 @@ class Config:
     @property
     def sd(self) -> float | None:
         """The initial weights' standard deviation; None stands for He's."""
-        if self.init == "he":
+        if isinstance(self.init, str) and self.init == "he":
             return None
         try:
             kind, number = self.init.split(":")
             sd = float(number)
-        except (ValueError, AttributeError):
+        except (AttributeError, TypeError, ValueError):
             kind, sd = "", math.nan
         if kind != "normal" or not math.isfinite(sd) or sd <= 0:
             raise BadInput(
-                f"init must be he or normal:SD with a finite SD above 0, got {self.init!r}: "
+                f"init must be he or normal:SD with a finite SD above 0, got {shown(self.init)}: "
                 "try normal:0.1"
             )
         return sd
@@ -123,7 +124,7 @@ class Config:
     def from_dict(cls, fields: Mapping[str, Any]) -> "Config":
         """The inverse of `as_dict`. Raises `BadInput` on a field that does not exist."""
         if not isinstance(fields, Mapping):
-            raise BadInput(f"a configuration must be a dict of its fields, got {fields!r}")
+            raise BadInput(f"a configuration must be a dict of its fields, got {shown(fields)}")
         unknown = set(fields) - set(cls.__dataclass_fields__)
         if unknown:
             raise BadInput(f"a configuration has no field {', '.join(sorted(map(str, unknown)))}")

@@ -53,6 +53,10 @@ def to_json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+FILES = ("results.json", "history.csv", "figure.png")
+"""What `write` writes."""
+
+
 def write(out: Path, results: str, runs: Sequence[Run], bound: float | None = None) -> str:
     """results.json, history.csv and figure.png. bound: of a run's distance, drawn where given.
 

@@ -1,6 +1,7 @@
 """How much memory there is: what does not fit is refused before it is begun."""
 
 import os
+from decimal import Decimal
 
 from handgrad.errors import BadInput
 
@@ -24,5 +25,5 @@ def require_room(size: int, names: str) -> None:
     if size > there:
         raise BadInput(
             f"{names} must be small enough for the machine's {there / 1e9:,.0f} GB of memory, but "
-            f"take {size / 1e9:,.3g} GB: take fewer"
+            f"take {Decimal(size) / 10**9:,.3g} GB: take fewer"
         )

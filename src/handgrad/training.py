@@ -23,7 +23,7 @@ from handgrad.checkpoint import (
 from handgrad.errors import BadInput
 from handgrad.files import alone
 from handgrad.history import Epoch, History
-from handgrad.inputs import file_path, require_functions, require_type, whole_number
+from handgrad.inputs import file_path, require_flags, require_functions, require_type, whole_number
 from handgrad.problem import Array, Parameters, Problem
 from handgrad.room import require_room
 from handgrad.stages import REFERENCE, Stage, load, require_device
@@ -99,6 +99,7 @@ def train(
     """
     require_type("problem", problem, Problem)
     require_functions(on_epoch=on_epoch, optional=True)
+    require_flags(record=record)
     whole_number("every", every, at_least=1)
     if record and resume is not None:
         raise BadInput("record needs the run from its first step: leave resume out")

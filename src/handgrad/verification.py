@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handgrad import exact
-from handgrad.comparison import ALL, Comparison, guarded, raised
+from handgrad.comparison import ALL, BREAKS, Comparison, guarded, raised
 from handgrad.errors import BadInput
 from handgrad.extras import Missing
 from handgrad.history import Epoch
@@ -166,19 +166,21 @@ def train_all(
     """The recorded runs, and a failure for every engine that could not be trained."""
     runs, failures = {}, []
     for name, engine in engines.items():
-        told: list[Exception] = []
+        told: list[BaseException] = []
 
-        def tell(epoch: int, row: Epoch, name: str = name, told: list[Exception] = told) -> None:
+        def tell(
+            epoch: int, row: Epoch, name: str = name, told: list[BaseException] = told
+        ) -> None:
             try:
                 if on_epoch is not None:
                     on_epoch(name, epoch, row)
-            except Exception as error:
+            except BREAKS as error:
                 told.append(error)
                 raise
 
         try:
             runs[name] = train(problem, engine, device=device, record=True, on_epoch=tell)
-        except Exception as error:
+        except BREAKS as error:
             if error in told:  # the caller's, not the engine's
                 raise
             failures.append(raised(name, "run", error))

@@ -5,7 +5,8 @@ import runpy
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 from handgrad.checker.check import gradcheck
 from handgrad.checker.report import Report
 from handgrad.errors import BadInput
+from handgrad.inputs import shown
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 KINDS = "params, loss and grads (and perhaps activations or reference), or module and inputs"
+
+
+SAFE = "PYTHONSAFEPATH"
 
 
 class UserError(Exception):
@@ -29,9 +34,11 @@ def check_in_a_process(target: str, **options: Any) -> Report:
 
     What FILE prints goes to standard error. Raises `BadInput` also where the process ended before.
     """
+    _split(target)
     ours, theirs = get_context("spawn").Pipe(duplex=False)
     child = get_context("spawn").Process(target=_answer, args=(theirs, target, options))
-    child.start()
+    with _stdlib_first():
+        child.start()
     theirs.close()
     try:
         found = ours.recv()
@@ -48,7 +55,8 @@ def check_in_a_process(target: str, **options: Any) -> Report:
 
 def _answer(to: "Connection", target: str, options: dict[str, Any]) -> None:
     os.dup2(2, 1)  # what the file prints is no part of the report
-    sys.path.insert(0, str(Path(target.partition(".py:")[0]).resolve().parent))
+    os.environ.pop(SAFE, None)
+    sys.path.insert(0, str(_split(target)[0].resolve().parent))
     try:
         to.send(check_file(target, **options))
     except (BadInput, UserError) as error:
@@ -68,13 +76,11 @@ def check_file(target: str, **options: Any) -> Report:
 
     Raises `BadInput` where the file does not define what is needed, `UserError` where it raises.
     """
-    file, _, name = target.partition(":") if ".py:" in target else (target, "", "")
-    path = Path(file)
-    if not path.is_file():
-        raise BadInput(f"{file} must be a Python file that exists")
+    path, name = _split(target)
+    file = str(path)
     found: Any = {}
     try:
-        found = runpy.run_path(str(path))
+        found = runpy.run_path(file)
         if name:
             if name not in found:
                 raise BadInput(f"{file} must define {name}, and does not")
@@ -85,7 +91,7 @@ def check_file(target: str, **options: Any) -> Report:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        theirs = [f for f in frames if f.filename == str(path)]
+        theirs = [f for f in frames if f.filename == file]
         if not theirs and not isinstance(error, SyntaxError):
             alone = _fails_alone(found)
             if alone is None:
@@ -94,6 +100,26 @@ def check_file(target: str, **options: Any) -> Report:
             raise BadInput(f"{file} must run as handgrad calls it, but {said}") from None
         text = traceback.format_list(theirs) + traceback.format_exception_only(error)
         raise UserError("".join(text)) from None
+
+
+def _split(target: str) -> tuple[Path, str]:
+    """FILE.py and NAME. Raises `BadInput` where there is no such file."""
+    file, _, name = target.partition(":") if ".py:" in target else (target, "", "")
+    if not os.path.isfile(file):  # Path's own raises where the name is too long
+        raise BadInput(f"FILE must be a Python file that exists, got {shown(file)}")
+    return Path(file), name
+
+
+@contextmanager
+def _stdlib_first() -> Iterator[None]:
+    """A new Python does not look for modules in the current folder, where a struct.py may be."""
+    before = os.environ.get(SAFE)
+    os.environ[SAFE] = before or "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE]
 
 
 def _fails_alone(found: Mapping[str, Any]) -> Exception | None:

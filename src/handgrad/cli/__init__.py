@@ -95,6 +95,11 @@ def _say(text: str) -> None:
 
 def _streams() -> None:
     """A terminal that has no ✗ shows ?; a closed stream takes all and keeps nothing."""
+    for number in range(3):  # else a file, or a pipe to another process, would get its number
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

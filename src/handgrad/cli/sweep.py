@@ -53,6 +53,7 @@ Address = Annotated[
 
 
 def sweep(
+    context: typer.Context,
     *,
     seeds: Seeds = 1000,
     hidden: Hidden = "8",
@@ -88,9 +89,8 @@ def sweep(
             "--backend must be local, or dask with --address tcp://HOST:PORT, got "
             f"{backend}{' without it' if address is None else f' and {address}'}"
         )
-    if drawn_from is not None and (resume or out is not None):
-        raise BadInput("--from draws what is there: leave out --out and --resume")
     if drawn_from is not None:
+        _require_alone(context)
         grid, out = read_grid(drawn_from), make_folder(drawn_from)
     else:
         grid = Grid(
@@ -116,6 +116,18 @@ def sweep(
             fill(out, grid, resume=resume, address=address, on_progress=on_progress)
     _report(out, grid, as_json)
     return 0
+
+
+def _require_alone(context: typer.Context) -> None:
+    """--from takes the grid as it is: an option beside it would be without effect."""
+    source: Callable[[str], Any] = context.get_parameter_source
+    others = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in ("drawn_from", "as_json") and source(name).name == "COMMANDLINE"
+    ]
+    if others:
+        raise BadInput(f"--from draws what is there: leave out {', '.join(others)}")
 
 
 def _say_if_compiled_anew() -> None:

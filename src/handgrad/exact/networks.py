@@ -11,7 +11,7 @@ from handgrad.errors import BadInput
 from handgrad.exact.claims import Array, Arrays
 from handgrad.exact.numbers import Degree, Dual, exact
 from handgrad.exact.proof import Proof, prove, prove_equal
-from handgrad.inputs import require_functions
+from handgrad.inputs import require_functions, whole_number
 from handgrad.mistakes import Gradients, Mistake, backward, forward
 
 PARAMETERS = ("W1", "b1", "W2", "b2")
@@ -34,9 +34,7 @@ def prove_stage(engine: Any, h: int, B: int, *, draws: int = 20, seed: int = 0) 
     def gradients(p: Arrays) -> dict[str, Array]:
         return dict(zip(PARAMETERS, engine.backward(**p), strict=True))
 
-    for name in ("forward", "loss", "backward"):
-        require_functions(False, **{f"the engine's {name}": getattr(engine, name, None)})
-    loss = _loss_of(engine)
+    loss = _loss_of(engine, "backward")
     return prove(loss, gradients, _shapes(h, B), PARAMETERS, draws=draws, seed=seed)
 
 
@@ -112,7 +110,8 @@ def prove_sgd(
     >>> bool(prove_sgd(numpy_manual, 2, 2))
     True
     """
-    loss, rate, order = _loss_of(engine), exact(lr), np.arange(2 * B)[None]
+    loss, B = _loss_of(engine, "sgd"), whole_number("B", B, 1)
+    rate, order = exact(lr), np.arange(2 * B)[None]
 
     def trained(p: Arrays) -> dict[str, Array]:
         given = tuple(p[n] for n in PARAMETERS)
@@ -148,11 +147,14 @@ def _plain(number: Any) -> Dual:
     return Dual(number.value)
 
 
-def _loss_of(engine: Any) -> Callable[[Arrays], Any]:
+def _loss_of(engine: Any, *others: str) -> Callable[[Arrays], Any]:
+    for name in ("forward", "loss", *others):
+        require_functions(False, **{f"the engine's {name}": getattr(engine, name, None)})
     return lambda p: engine.loss(engine.forward(p["x"], *(p[n] for n in PARAMETERS))[-1], p["y"])
 
 
 def _shapes(h: int, B: int) -> dict[str, tuple[int, ...]]:
+    h, B = whole_number("h", h, 1), whole_number("B", B, 1)
     return {"x": (B, 2), "y": (B, 1), "W1": (h, 2), "b1": (h,), "W2": (1, h), "b2": (1,)}
 
 

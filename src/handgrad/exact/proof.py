@@ -141,6 +141,10 @@ def _draws(
 ) -> Iterator[Iterator[dict[str, Array]]]:
     """For each draw some base points, of which the first that will do is taken."""
     draws, seed = whole_number("draws", draws, 1), whole_number("seed", seed, 0)
+    for name, shape in shapes.items():
+        require_type(f"the shape of {name}", shape, Sequence)
+        for size in shape:
+            whole_number(f"each size in the shape of {name}", size, 0)
     rng = np.random.default_rng(seed)
     for _ in range(draws):
         yield ({n: _fractions(rng, s) for n, s in shapes.items()} for _ in range(BASES))

@@ -14,6 +14,7 @@ import numpy as np
 
 from handgrad.errors import BadInput
 from handgrad.extras import needed_for
+from handgrad.inputs import shown
 from handgrad.problem import Array
 
 STAGES = ("numpy_manual", "pytorch_no_autograd", "pytorch_autograd", "pytorch_nn_module")
@@ -64,12 +65,12 @@ def load(stage: str | Stage) -> Stage:
     """
     if isinstance(stage, str):
         if stage not in STAGES:
-            raise BadInput(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+            raise BadInput(f"stage must be one of {', '.join(STAGES)}, got {shown(stage)}")
         with needed_for(stage):
             return cast(Stage, import_module(f"{__name__}.{stage}"))
     if not isinstance(stage, Stage) or not isinstance(stage.name, str):
         need = "name, to_native, to_numpy, forward, loss, backward, sgd"
-        raise BadInput(f"an engine must have {need}, got {stage!r} without some of them")
+        raise BadInput(f"an engine must have {need}, got {shown(stage)} without some of them")
     return stage
 
 
@@ -77,9 +78,12 @@ def require_device(stage: Stage, device: str, dtype: str) -> None:
     """Raises `BadInput` unless the stage can hold numbers of that dtype on that device."""
     try:
         stage.to_numpy(stage.to_native(np.zeros(1, dtype), device))
-    except Exception as error:  # PyTorch has a type of its own for nearly every reason
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # PyTorch has a type of its own for nearly every reason
         said = str(error).split("\n")[0]
         raise BadInput(
-            f"device must be one that {stage.name} can use for {dtype}, got {device!r} ({said}): "
-            "try cpu"
+            f"device must be one that {stage.name} can use for {dtype}, got {shown(device)} "
+            f"({said}): try cpu"
         ) from None

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from handgrad.errors import BadInput
+
+try:
+    from numba import njit, uint32, uint64  # here alone
+except ValueError as error:  # its settings come from the environment: NUMBA_NUM_THREADS=0
+    raise BadInput(f"numba must be able to start, got: {error} Look at NUMBA_… in env") from None
+
+__all__ = ["compiled", "fused", "kept", "uint32", "uint64"]
 
 kept = True
 """Whether what is compiled is kept for the next run; not where nothing can be written."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from handgrad.errors import BadInput
-from handgrad.inputs import whole_number
+from handgrad.inputs import require_type, shown, whole_number
 from handgrad.problem import Config, short_hash
 from handgrad.room import require_room
 
@@ -90,6 +90,7 @@ class Grid:
             raise BadInput(f"seed must be below 2⁶⁴, got {self.seed}")
         for name in ("hidden", "lr", "init", "vary"):
             values = getattr(self, name)
+            values = values.tolist() if isinstance(values, np.ndarray) else values
             one = isinstance(values, str) or not hasattr(values, "__iter__")
             values = (values,) if one else tuple(values)
             if not values:
@@ -184,6 +185,7 @@ class Grid:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> "Grid":
         """The inverse of `as_dict`. Raises `BadInput` on fields that are not a grid's."""
+        require_type("a grid", found, dict)
         if set(found) != {field.name for field in fields(cls)}:
             raise BadInput("a grid must have the fields that Grid has")
         values: dict[str, Any] = {
@@ -207,6 +209,6 @@ def _groups(vary: tuple[str, ...]) -> Iterator[str]:
         if not named <= set(SOURCES):
             raise BadInput(
                 f"vary must be all, each, or some of {', '.join(SOURCES)} joined by commas, "
-                f"got {group!r}"
+                f"got {shown(group)}"
             )
         yield ",".join(source for source in SOURCES if source in named)

@@ -15,10 +15,9 @@ Flat arrays, row by row of LANES numbers each:
 """
 
 import numpy as np
-from numba import uint64
 
 from handgrad.problem import Array
-from handgrad.sweep.compiled import fused
+from handgrad.sweep.compiled import fused, uint64
 from handgrad.sweep.streams import shuffled
 
 LANES = 64

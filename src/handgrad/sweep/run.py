@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from handgrad.files import alone, make_folder
-from handgrad.inputs import file_path, require_functions, require_type
+from handgrad.inputs import file_path, require_flags, require_functions, require_type
 from handgrad.sweep.backends import Backend, connected
 from handgrad.sweep.engine import train_chunk
 from handgrad.sweep.grid import Chunk, Grid
@@ -39,6 +39,7 @@ def run_sweep(
     """
     require_type("grid", grid, Grid)
     require_functions(on_progress=on_progress)
+    require_flags(resume=resume)
     if address is not None:
         require_type("address", address, str)
     if out is not None:

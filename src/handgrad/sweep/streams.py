@@ -9,10 +9,9 @@ seed's hash is that of her `seed_seq` (2015), bounded integers are Lemire's (201
 """
 
 import numpy as np
-from numba import uint32, uint64
 
 from handgrad.problem import Array
-from handgrad.sweep.compiled import compiled
+from handgrad.sweep.compiled import compiled, uint32, uint64
 
 _MULTIPLIER = uint64(0x2360ED051FC65DA4), uint64(0x4385DF649FCCF645)
 _LOW, _HALF = uint64(0xFFFFFFFF), uint64(32)
