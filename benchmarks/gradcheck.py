@@ -250,7 +250,7 @@ def counted(found: Counter[str]) -> tuple[str, ...]:
 STACKS = {"small": (2, 5, 1), "large": (64, 256, 1), "deep": (16, 32, 32, 32, 1)}
 
 OUTSIDE = [
-    Mistake(name, line, "")
+    Mistake(name, line, "", "")
     for name, line in (
         ("a unit's path cut", "da = dh * (a > 0) * (np.arange(a.shape[1]) != 1)"),
         ("a sample's path cut", "da = dh * (a > 0) * (np.arange(len(a)) != 3)[:, None]"),

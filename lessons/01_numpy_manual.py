@@ -949,6 +949,55 @@ for name, wrong in (("wrong_backward", wrong_backward), ("nudged_backward", nudg
 # The kink itself, $a_1 = 0$, which no draw hits. And rounding: in floating point this very `backward` is
 # off by its last digits, which the checks above bound.
 
+# %% [markdown] only="exercise"
+# ## Predict, then run
+#
+# Two questions. Write `"yes"` or `"no"` where the `"?"` stands, before you run the cell.
+
+# %% only="exercise" folded="Your guess, held to what happens"
+from types import FunctionType
+
+# include exercise: predicted
+
+
+def accuracy_with(other: Callable[..., Four]) -> float:
+    """The held-out accuracy that `sgd` reaches when it calls another backward pass."""
+    other_sgd = FunctionType(sgd.__code__, globals() | {"backward": other})
+    *_, last = other_sgd(params, x_train, y_train, order, BATCH_SIZE, LR)
+    return float(((forward(x_val, *last)[2] >= 0.5) == (y_val == 1)).mean())
+
+
+# %% [markdown] only="exercise"
+# **1.** Suppose `dW1` is always 0: the weights of the hidden layer stay as they were drawn, and only the
+# three other parameters learn. Does the network still reach a held-out accuracy of 0.93?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+
+
+def frozen_backward(*arguments: Array) -> Four:
+    """`backward`, but W1 gets no gradient."""
+    dW1, db1, dW2, db2 = backward(*arguments)
+    return 0 * dW1, db1, dW2, db2
+
+
+predicted(guess, accuracy_with(frozen_backward), 0.93)
+
+# %% [markdown] only="exercise"
+# **2.** Suppose `dW2` has the wrong sign, and the other three are right. Does it still reach 0.93?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+
+
+def climbing_backward(*arguments: Array) -> Four:
+    """`backward`, but W2's gradient has the wrong sign."""
+    dW1, db1, dW2, db2 = backward(*arguments)
+    return dW1, db1, -dW2, db2
+
+
+predicted(guess, accuracy_with(climbing_backward), 0.93)
+
 # %% [markdown]
 # ## What has been proven
 #

@@ -286,6 +286,46 @@ draw_apart(axes, mistaken, [p[: len(runs["float32"][0])] for p in torch_run])
 caption(figure, "A mistake whose curve lies below float32's rounding cannot be seen in float32.")
 plt.show()
 
+# %% [markdown] only="exercise"
+# ## Predict, then run
+#
+# Two questions. Write `"yes"` or `"no"` where the `"?"` stands, before you run the cell.
+
+# %% only="exercise" folded="Your guess, held to what happens"
+from types import FunctionType
+
+# include exercise: predicted
+
+
+def accuracy_with(change: Callable[..., Any]) -> float:
+    """The held-out accuracy that `sgd` reaches when every gradient is changed on its way."""
+
+    def other(*arguments: Tensor) -> Any:
+        return change(*backward(*arguments))
+
+    other_sgd = FunctionType(sgd.__code__, globals() | {"backward": other})
+    *_, last = other_sgd(tuple(map(to_native, params)), x, y, to_native(order), BATCH_SIZE, LR)
+    f = numpy_forward(x_val, *(p.detach().numpy() for p in last))[2]
+    return float(((f >= 0.5) == (y_val == 1)).mean())
+
+
+# %% [markdown] only="exercise"
+# **1.** Suppose the gradient of `b2` has the wrong sign, and the other three are right. Does the network
+# still reach a held-out accuracy of 0.93?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+reached = accuracy_with(lambda dW1, db1, dW2, db2: (dW1, db1, dW2, -db2))
+predicted(guess, reached, 0.93)
+
+# %% [markdown] only="exercise"
+# **2.** Suppose all gradients are ten times too small, and the rate stays as it is. Does it still reach 0.93?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+reached = accuracy_with(lambda *gradients: tuple(g / 10 for g in gradients))
+predicted(guess, reached, 0.93)
+
 # %% [markdown]
 # ## What has been proven
 #

@@ -396,6 +396,56 @@ trained = [p[-1] for p in autograd_run]
 f_val, a1_train = numpy_forward(x_val, *trained)[2], numpy_forward(x_train, *trained)[0]
 trained_well(((f_val >= 0.5) == (y_val == 1)).mean(), a1_train, bool(np.isfinite(a1_train).all()))
 
+# %% [markdown] only="exercise"
+# ## Predict, then run
+#
+# Two questions. Write `"yes"` or `"no"` where the `"?"` stands, before you run the cell.
+
+# %% only="exercise" folded="Your guess, held to what happens"
+from types import FunctionType
+
+# include exercise: predicted
+
+
+def accuracy_with(change: Callable[..., Any]) -> float:
+    """The held-out accuracy that `sgd` reaches when every gradient is changed on its way."""
+
+    def other(*arguments: Tensor) -> Any:
+        return change(*backward(*arguments))
+
+    other_sgd = FunctionType(sgd.__code__, globals() | {"backward": other})
+    *_, last = other_sgd(tuple(map(to_native, params)), x, y, to_native(order), BATCH_SIZE, LR)
+    f = numpy_forward(x_val, *(p.detach().numpy() for p in last))[2]
+    return float(((f >= 0.5) == (y_val == 1)).mean())
+
+
+# %% [markdown] only="exercise"
+# **1.** Suppose the gradients are never cleared: each update uses the sum of all gradients so far. Does
+# the network still reach a held-out accuracy of 0.93?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+so_far = [torch.zeros_like(to_native(p)) for p in params]
+
+
+def added_up(*gradients: Tensor) -> tuple[Tensor, ...]:
+    """The sum of all gradients so far."""
+    for total, gradient in zip(so_far, gradients, strict=True):
+        total += gradient
+    return tuple(so_far)
+
+
+predicted(guess, accuracy_with(added_up), 0.93)
+
+# %% [markdown] only="exercise"
+# **2.** Suppose the loss is the sum over the batch, not the mean: with 32 samples all gradients are 32
+# times as large. Does it still reach 0.93 at the same rate?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+reached = accuracy_with(lambda *gradients: tuple(BATCH_SIZE * g for g in gradients))
+predicted(guess, reached, 0.93)
+
 # %% [markdown]
 # ## What has been proven
 #

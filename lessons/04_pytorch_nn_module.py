@@ -206,6 +206,13 @@ numpy_run = record(numpy_sgd(params, x_train, y_train, order, BATCH_SIZE, LR))
 RUN_BOUND = run_bound(numpy_sgd, params, x_train, y_train, order, BATCH_SIZE, LR, numpy_run)
 check_run(f"W1, b1, W2, b2 after each of {len(numpy_run[0])} updates", module_run, numpy_run, RUN_BOUND)
 
+# %% [markdown]
+# Where $f \ge \tfrac12$ the class 1 is predicted, else 0. The **accuracy** is the share of samples whose
+# class is right:
+
+# %%
+# include training: accuracy
+
 # %% folded="Helpers: what is observed after every epoch, and how it is drawn"
 # include figures: caption, medians, draw_norms, draw_plane
 
@@ -214,9 +221,9 @@ def observe(W1: Array, b1: Array, W2: Array, b2: Array) -> list[float]:
     """Both losses, held-out accuracy, norms of the four gradients, share of units that are on."""
     a1, _, f = numpy_forward(x_train, W1, b1, W2, b2)
     f_val = numpy_forward(x_val, W1, b1, W2, b2)[2]
-    accuracy = ((f_val >= 0.5) == (y_val == 1)).mean()
     norms = [np.linalg.norm(g) for g in numpy_backward(x_train, y_train, W1, b1, W2, b2)]
-    return [numpy_loss(f, y_train), numpy_loss(f_val, y_val), accuracy, *norms, (a1 > 0).mean()]
+    losses = numpy_loss(f, y_train), numpy_loss(f_val, y_val)
+    return [*losses, accuracy(f_val, y_val), *norms, (a1 > 0).mean()]
 
 
 def follow(run: Sequence[Array]) -> tuple[list[Array], Array]:
@@ -243,7 +250,7 @@ trained_well(history[-1, 2], numpy_forward(x_train, *final)[0], len(history) > E
 
 # %%
 figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
-(losses, gradients, active), (accuracy, before, after) = axes
+(losses, gradients, active), (correct, before, after) = axes
 epochs = 1 + np.arange(len(history))
 losses.loglog(epochs, history[:, 0], "k.-", markersize=3, label="training")
 losses.loglog(epochs, history[:, 1], "k.--", markersize=3, label="held-out")
@@ -252,8 +259,8 @@ losses.legend()
 draw_norms(gradients, history[:, 3:7], ("dW1", "db1", "dW2", "db2"))
 active.semilogx(epochs, history[:, 7], "k.-", markersize=3)
 active.set(xlabel="1 + epoch", ylabel="share of (sample, unit) pairs", ylim=(0, 1), title="Units that are on")
-accuracy.semilogx(epochs, history[:, 2], "k.-", markersize=3)
-accuracy.set(xlabel="1 + epoch", ylabel="accuracy", ylim=(0.3, 1.03), title="Held-out accuracy")
+correct.semilogx(epochs, history[:, 2], "k.-", markersize=3)
+correct.set(xlabel="1 + epoch", ylabel="accuracy", ylim=(0.3, 1.03), title="Held-out accuracy")
 for panel, shown, title in ((before, params, "Before training"), (after, final, "After training")):
     draw_plane(panel, shown, x_val, y_val)
     nowhere = (numpy_forward(x_val, *shown)[2] < 0.5).all()
@@ -522,6 +529,36 @@ with np.errstate(over="ignore", invalid="ignore"):
 for number in np.unique(counts):
     reached = narrow[counts == number] >= 0.93
     print(f"{number} directions: {len(reached):2} runs, {reached.sum():2} of them reach 0.93")
+
+# %% [markdown] only="exercise"
+# ## Predict, then run
+#
+# Two questions. Write `"yes"` or `"no"` where the `"?"` stands, before you run the cell.
+
+# %% only="exercise" folded="Your guess, held to what happens"
+# include exercise: predicted
+
+
+def accuracy_from(start: Sequence[Array], order: Array) -> float:
+    """The held-out accuracy that `sgd` reaches from these parameters, in this order."""
+    *_, last = sgd(tuple(map(to_native, start)), x, y, to_native(order), BATCH_SIZE, LR)
+    return accuracy(numpy_forward(x_val, *map(to_numpy, last))[2], y_val)
+
+
+# %% [markdown] only="exercise"
+# **1.** Suppose `set_epoch` is never called: all epochs visit the samples in the order of the first one.
+# Does the network still reach a held-out accuracy of 0.93?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+predicted(guess, accuracy_from(params, np.tile(order[0], (EPOCHS, 1))), 0.93)
+
+# %% [markdown] only="exercise"
+# **2.** Suppose all parameters begin at 0. Does it still reach 0.93?
+
+# %% only="exercise"
+guess = "?"  # "yes" or "no"
+predicted(guess, accuracy_from([0 * p for p in params], order), 0.93)
 
 # %% [markdown]
 # ## What has been proven

@@ -29,6 +29,7 @@ from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
+import blanks
 import jupytext
 import nbformat
 from nbclient import NotebookClient
@@ -58,6 +59,20 @@ def lessons() -> list[Path]:
 
 def build(lesson: Path) -> Any:
     """The lesson as a notebook that has not been executed."""
+    notebook = pasted(lesson)
+    notebook.cells = [c for c in notebook.cells if "only" not in c.metadata]
+    return finished(notebook, lesson.stem)
+
+
+def build_exercise(lesson: Path) -> Any:
+    """The lesson as an exercise."""
+    notebook = pasted(lesson)
+    helper = paste(blanks.PASTED)
+    return finished(blanks.exercise(notebook, lesson.stem[:2], helper), f"exercises/{lesson.stem}")
+
+
+def pasted(lesson: Path) -> Any:
+    """The lesson's cells with all that is pasted into them."""
     notebook = jupytext.reads(lesson.read_text(), fmt="py:percent")
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -66,9 +81,17 @@ def build(lesson: Path) -> Any:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = paste(cell.source)
-            fold(cell)
+    return notebook
+
+
+def finished(notebook: Any, name: str) -> Any:
+    """Folded, formatted, with a link to itself, and an id for every cell that its content gives."""
+    for i, cell in enumerate(notebook.cells):
+        cell.metadata.pop("only", None)
+        cell.id = str(i)
+        fold(cell)
     notebook = formatted(notebook)
-    notebook.cells[0].source = badge(lesson.stem, repository()) + notebook.cells[0].source
+    notebook.cells[0].source = badge(name, repository()) + notebook.cells[0].source
     seen: set[str] = set()
     for cell in notebook.cells:
         text, again = f"{cell.cell_type}\n{cell.source}", 0
@@ -315,6 +338,8 @@ def main(arguments: list[str]) -> None:
         write_whole(file, nbformat.writes(notebook).encode() + b"\n")
         for number, (_, png) in enumerate(figures(notebook), 1):
             write_whole(GALLERY / f"{lesson.stem}-{number}.png", png)
+        exercise = nbformat.writes(build_exercise(lesson)).encode() + b"\n"
+        write_whole(NOTEBOOKS / "exercises" / file.name, exercise)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from nbclient import NotebookClient
 
 from handgrad import BadInput, make_problem
 from handgrad.lesson import check, check_run, outcome, require, trained_well
-from handgrad.notebooks import copy_notebooks, notebooks
+from handgrad.notebooks import copy_notebooks, notebooks, reset_blank
 
 ROOT = Path(__file__).parent.parent
 LESSONS = lessons.lessons()
@@ -399,9 +399,12 @@ def test_a_version_that_is_too_old_is_told(capsys: pytest.CaptureFixture[str]) -
 
 def test_copies_never_overwrite_a_learners_work(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
-    copied = copy_notebooks(folder)
-    assert [p.name for p in copied] == [*(f"{name}.ipynb" for name in NAMES), "teachers_guide.md"]
-    assert copied[0].read_bytes() == notebooks()[0].read_bytes()
+    copied, kept = copy_notebooks(folder)
+    names = [f"{name}.ipynb" for name in NAMES]
+    places = [*names, *(f"exercises/{name}" for name in names), "teachers_guide.md"]
+    assert [p.relative_to(folder).as_posix() for p in copied] == places
+    assert not kept
+    assert copied[0].read_bytes() == notebooks()[places[0]].read_bytes()
     copy_notebooks(folder)  # unchanged: nothing to lose
     copied[1].write_text("my work")
     copied[2].unlink()
@@ -410,7 +413,33 @@ def test_copies_never_overwrite_a_learners_work(tmp_path: Path) -> None:
     assert copied[1].read_text() == "my work"
     assert not copied[2].exists(), "nothing is written when something would be lost"
     copy_notebooks(folder, force=True)
-    assert copied[1].read_bytes() == notebooks()[1].read_bytes()
+    assert copied[1].read_bytes() == notebooks()[places[1]].read_bytes()
+
+
+def test_an_answer_is_never_overwritten_and_one_blank_can_be_emptied(tmp_path: Path) -> None:
+    copy_notebooks(tmp_path)
+    file = tmp_path / "exercises" / "01_numpy_manual.ipynb"
+    empty = nbformat.read(file, 4)
+    begun = nbformat.read(file, 4)
+    answers = {"dW2": "def find_dW2(df, h1):\n    return df.T @ h1", "relu": "my relu"}
+    for cell in begun.cells:
+        cell.source = answers.get(cell.metadata.get("exercise"), cell.source)
+    file.write_text(nbformat.writes(begun))
+    copied, kept = copy_notebooks(tmp_path, force=True)
+    assert kept == [file]
+    assert file not in copied
+    assert nbformat.read(file, 4).cells == begun.cells
+    assert reset_blank(tmp_path, "01:dW2") == file
+    sources = {c.metadata.get("exercise"): c.source for c in nbformat.read(file, 4).cells}
+    was = {c.metadata.get("exercise"): c.source for c in empty.cells}
+    assert sources["dW2"] == was["dW2"]
+    assert sources["relu"] == "my relu"
+    for name, says in (("01", "must be one of relu,"), ("9:a", "no exercise 9"), ("02:x", "got x")):
+        with pytest.raises(BadInput, match=says):
+            reset_blank(tmp_path, name)
+    file.write_text("[]")
+    with pytest.raises(BadInput, match="must be a notebook, and is none"):
+        reset_blank(tmp_path, "01:dW2")
 
 
 def test_the_wheel_holds_the_notebooks(tmp_path: Path) -> None:

@@ -1,33 +1,130 @@
-"""What the exercise notebooks say of a learner's line, without holding the line that belongs there.
+"""What the exercise notebooks say of a learner's lines, without the lines that belong there.
 
-The line is a function of given arrays. It runs on two cases of different sizes, each time on right
-values of what comes before it. What it returns is compared with the right values of the first case,
-and a digest of both results with those of known mistakes. The sentence about a mistake is sealed
-with the digest of its result: it can be read only by one who made that mistake.
+A blank is a function. It runs on two cases of different sizes, each time on right values of what
+comes before it. What it returns is compared with the right values of the first case, and a digest
+of both results with those of known mistakes. The sentence about a mistake is sealed with the digest
+of its results: only one who made that mistake can read it.
 """
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256
 from inspect import signature
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-STEP = 2.0**-20
-"""Sums are told apart where they differ by more than this; rounding moves them by some 1e-12."""
+KNOWN: dict[str, Any] = {}
+"""What the notebook knows: `cases`, two dicts of arrays by name; `array`, which makes the arrays
+that a blank is given; `texts`, the sealed sentences; `blanks` by name, see `lessons/exercises.py`.
+"""
+
+PASSED: set[str] = set()
+"""Blanks that were right when they were last checked."""
+
+
+class Wrong(Exception):
+    """What is wrong with an answer, and a hint; a notebook shows it in red, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"\x1b[31m{self.args[0]}\x1b[0m"]
+
+
+def check_exercise(name: str, function: Callable[..., Any], hints: int = 0) -> None:
+    """Print a green ✓, or raise with a red ✗ and what is wrong; hints=1 or 2 says what to do."""
+    blank, (small, large) = KNOWN["blanks"][name], KNOWN["cases"]
+    right = dict(zip(blank["returns"], map(np.array, blank["right"]), strict=True))
+    PASSED.discard(name)
+    try:
+        first, again, second = (results(function, c, blank) for c in (small, small, large))
+        require_right(first[0], second[0], right, blank)
+        if not all(map(np.array_equal, first[0], again[0])):
+            raise Wrong("the first call is right, the second is not: what is kept of the first?")
+        if first[1]:
+            raise Wrong(f"right, but it is {first[1][0]} itself, or a view: make a new array")
+    except Wrong as wrong:
+        said, *tips = map(str, (*wrong.args, *blank["tips"]))
+        raise Wrong("\n  hint: ".join([f"{name} ✗ {said}", *tips[:hints]])) from None
+    PASSED.add(name)
+    print(f"\x1b[32m{name} ✓ {', '.join(f'{n} {a.shape}' for n, a in right.items())}\x1b[0m")
+
+
+def results(function: Callable[..., Any], case: dict[str, Any], blank: Any) -> Any:
+    """What the function returns for the arrays that it asks for; which of them it is itself."""
+    known = blank["given"]
+    before = {n: np.array(case[known[n]]) for n in signature(function).parameters if n in known}
+    given = {n: KNOWN["array"](a) for n, a in before.items()}
+    try:
+        got = function(**given)
+    except NotImplementedError:
+        raise Wrong(f"not written yet: {blank['says']}") from None
+    except Exception as error:
+        frames, text = traceback.extract_tb(error.__traceback__), str(error).split("\n")[0]
+        at = [f for f in frames if "site-packages" not in f.filename][-1]
+        raise Wrong(f"{type(error).__name__} in line {at.lineno} of {at.name}: {text}") from None
+    returns, got = blank["returns"], got if isinstance(got, tuple) else (got,)
+    if len(got) != len(returns) or any(a is None for a in got):
+        came = ", ".join("None" if a is None else type(a).__name__ for a in got)
+        raise Wrong(f"it must return {', '.join(returns)}, and returned {came}")
+    arrays = [plain(a) for a in got]
+    if changed := [n for n in before if not np.array_equal(plain(given[n]), before[n])]:
+        raise Wrong(f"{changed[0]} was changed in place, and is still needed: make a new array")
+    return arrays, [
+        n for n, a in given.items() if any(np.shares_memory(plain(a), r) for r in arrays)
+    ]
+
+
+def plain(a: Any) -> np.ndarray:
+    """An array or a tensor as an array, with the same memory."""
+    return np.asarray(a.detach() if hasattr(a, "detach") else a)
+
+
+def require_right(first: Any, second: Any, right: dict[str, np.ndarray], blank: Any) -> None:
+    """Shape, dtype, finite; then a known mistake with its hint, or the entry furthest off."""
+    pairs = dict(zip(right, zip(first, second, strict=True), strict=True))
+    for n, (a, _) in pairs.items():
+        if a.shape != right[n].shape:
+            raise Wrong(f"{n} has shape {a.shape}, must have {right[n].shape}")
+        if a.dtype != right[n].dtype and bool not in (a.dtype, right[n].dtype):
+            raise Wrong(f"{n}: shape {a.shape} is right; dtype {a.dtype} must be {right[n].dtype}")
+        if not np.isfinite(a).all():
+            raise Wrong(f"{n}: NaN or infinite: is something divided by 0?")
+    said = {n: opened(blank, n, *pairs[n]) for n in blank["order"]}
+    if not (wrong := [n for n in said if said[n] != "✓"]):
+        return
+    n, a, r = wrong[0], pairs[wrong[0]][0], right[wrong[0]]
+    if text := opened(blank, "all", *first, *second) or said[n]:
+        raise Wrong(*f"{n}: shape {a.shape} is right. {text}".split("\n"))
+    if needs := [other for other in blank["needs"] if other not in PASSED]:
+        raise Wrong(f"{n} is wrong, but may inherit it: first let {needs[0]} pass its own check")
+    gaps = abs(1.0 * a - r)
+    at = tuple(map(int, np.unravel_index(gaps.argmax(), gaps.shape)))
+    share = f"{int((gaps < 1e-9).sum())} of {a.size} entries are right; " if a.size > 1 else ""
+    entry = f"{share}{n}{list(at) or ''} is {a[at]:.6g}, must be {r[at]:.6g}"
+    other = "the value is right for one case, not for one of other sizes: is a number fixed?"
+    raise Wrong(f"{n}: shape {a.shape} is right; {entry if gaps[at] > 1e-6 else other}")
+
+
+def opened(blank: Any, name: str, *arrays: np.ndarray) -> str:
+    """The sentence about these results: "✓" if they are right, "" if nobody has foreseen them."""
+    key = fingerprint(name, *arrays)
+    token = seal(bytes.fromhex(blank["sealed"].get(sha256(key).hexdigest()[:12], "")), key)
+    # The token says which sentence it is, and opens it.
+    return seal(bytes.fromhex(KNOWN["texts"][int.from_bytes(token[:2])]), token).decode()
+
+
+def fingerprint(name: str, *arrays: np.ndarray) -> bytes:
+    """A digest of one weighted sum of each array; rounding does not change it."""
+    steps = [(a.shape, int(np.floor(in_steps(a)))) for a in arrays]
+    return sha256(f"{name}{steps}".encode()).digest()
 
 
 def in_steps(a: np.ndarray) -> float:
-    """The array's weighted sum in steps; distinct weights, so that swapped entries are seen."""
-    return float((2 * np.arange(a.size) + 1) @ np.ravel(a)) / STEP + 1 / 3
+    """The array's weighted sum in steps of 2⁻²⁰, of which rounding moves it by some millionths.
 
-
-def fingerprint(*results: np.ndarray) -> bytes:
-    """A digest of one weighted sum of each array; rounding does not change it."""
-    steps = [int(np.floor(in_steps(a))) for a in results]
-    return sha256(repr((steps, [a.shape for a in results])).encode()).digest()
+    The weights are distinct, so that swapped entries are seen.
+    """
+    return float((2 * np.arange(a.size) + 1) @ np.ravel(a)) * 2.0**20 + 0.38
 
 
 def seal(text: bytes, key: bytes) -> bytes:
@@ -36,92 +133,10 @@ def seal(text: bytes, key: bytes) -> bytes:
     return bytes(a ^ b for a, b in zip(text, stream, strict=False))
 
 
-def check_exercise(
-    name: str, function: Callable[..., Any], known: Mapping[str, Any], hints: int = 0
-) -> str:
-    """One line: ✓, or ✗ and what is wrong; with `hints` 1 or 2, also what to do about it.
-
-    known: `cases`, for each the given arrays by name, in the order in which they are computed, and
-    for each blank its `right` values in the first case and its `sealed` sentences.
-    """
-    try:
-        results = [_result(name, function, case) for case in (*known["cases"], known["cases"][0])]
-    except _Wrong as wrong:
-        return f"{name} ✗ {wrong}"
-    first, second, again = results
-    right = np.array(known["right"][name])
-    said = _of_kind(first, right) or _of_value(first, second, right, known, name, hints)
-    if not said and not np.array_equal(first, again):
-        said = "the first call is right, a later one is not: what is kept between calls?"
-    return f"{name} ✗ {said}" if said else f"{name} ✓ shape {right.shape}"
-
-
-class _Wrong(Exception):
-    """What is wrong before there is a value to compare."""
-
-
-def _result(name: str, function: Callable[..., Any], case: Mapping[str, Any]) -> np.ndarray:
-    """What the function returns for what comes before it in the case, and for that alone."""
-    before = dict(list(case.items())[: list(case).index(name)])
-    asked = list(signature(function).parameters)
-    if later := [n for n in asked if n not in before]:
-        raise _Wrong(f"{later[0]} is not known here; given are {', '.join(before)}")
-    given = {n: np.array(before[n]) for n in asked}
-    if isinstance(function, FunctionType):  # without the notebook's own later links
-        names = {n: v for n, v in function.__globals__.items() if n not in case or n in before}
-        closure = function.__closure__
-        function = FunctionType(function.__code__, names, name, function.__defaults__, closure)
-    try:
-        result = function(**given)
-    except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        raise _Wrong(f"{type(error).__name__} in line {line.lineno}: {error}") from None
-    if result is None:
-        raise _Wrong("nothing was returned")
-    if isinstance(result, tuple):
-        raise _Wrong(f"{len(result)} results were returned, must be one")
-    for n, array in given.items():
-        if not np.array_equal(array, before[n]):
-            raise _Wrong(f"{n} was changed in place: it is still needed; make a new array")
-        if result is array:
-            result = result.copy()
-    return np.asarray(result)
-
-
-def _of_kind(got: np.ndarray, right: np.ndarray) -> str:
-    if got.shape != right.shape:
-        turned = ": it is transposed" if got.T.shape == right.shape else ""
-        return f"shape {got.shape} must be {right.shape}{turned}"
-    if got.dtype != right.dtype:
-        return f"shape {right.shape} is right; dtype {got.dtype} must be {right.dtype}"
-    return "" if np.isfinite(got).all() else "NaN or infinite: is something divided by 0?"
-
-
-def _of_value(
-    first: np.ndarray,
-    second: np.ndarray,
-    right: np.ndarray,
-    known: Mapping[str, Any],
-    name: str,
-    hints: int,
-) -> str:
-    """A known mistake by its sentence, a factor, or the entry that is furthest off."""
-    key, sealed = fingerprint(first, second), known["sealed"][name]
-    found = sealed.get(sha256(key).hexdigest()[:16])
-    if found is not None:
-        sentences = seal(bytes.fromhex(found), key).decode().split("\n")
-        what = " ".join(sentences[: 1 + hints])
-        return f"shape {right.shape} is right. {what}" if what else ""
-    size = len(known["cases"][0]["x"])
-    for factor, words in ((-1, "−1"), (2, "2"), (0.5, "½"), (size, "B"), (1 / size, "1/B")):
-        if np.allclose(first, factor * right, rtol=1e-9, atol=0):
-            return f"shape {right.shape} is right; the value is {words} times what it must be"
-    gaps = abs(first - right)
-    worst = tuple(map(int, np.unravel_index(gaps.argmax(), gaps.shape)))
-    if gaps[worst] < 1e-6:
-        return (
-            "right for a batch of 8, wrong for one of 12: does it hold for all numbers and sizes?"
-        )
-    where = f"{name}{list(worst)}" if worst else name
-    is_, must = first[worst] + 0.0, right[worst] + 0.0  # −0 + 0 is 0
-    return f"shape {right.shape} is right; {where} is {is_:.6g}, must be {must:.6g}"
+def predicted(guess: str, reached: float, wanted: float) -> None:
+    """Hold a guess, "yes" or "no", to what came out."""
+    if guess not in ("yes", "no"):
+        raise Wrong(f'predict ✗ not written yet: put "yes" or "no" in place of "{guess}"')
+    came = "yes" if reached >= wanted else "no"
+    said = "as you said" if guess == came else f"you said {guess}: what did you not think of?"
+    print(f"accuracy {reached:.3f}, at least {wanted}: {came}, {said}")

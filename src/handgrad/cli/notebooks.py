@@ -15,15 +15,25 @@ def notebooks(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that you have changed.")
     ] = False,
+    reset: Annotated[
+        str, typer.Option(metavar="NN:BLANK", help="Empty one blank of the exercises in DIR again.")
+    ] = "",
 ) -> int:
-    """Copy the four notebooks and a guide for teachers into a folder of yours.
+    """Copy the notebooks, their exercises and a guide for teachers into a folder of yours.
 
-    The notebooks need numpy, matplotlib, torch and Jupyter, and no handgrad.
+    The notebooks need numpy, matplotlib, torch and Jupyter, and no handgrad. An exercise that you
+    have begun stays as it is, with --force too.
     """
-    from handgrad.notebooks import copy_notebooks
+    from handgrad.notebooks import copy_notebooks, reset_blank
 
-    for path in copy_notebooks(folder, force):
+    if reset:
+        print(f"{reset} is empty again in {reset_blank(folder, reset)}")
+        return 0
+    copied, kept = copy_notebooks(folder, force)
+    for path in copied:
         print(path)
+    for path in kept:
+        print(f"{path} holds your answers, and stays: remove it to begin anew")
     print(
         f"\nOpen them with `pip install jupyterlab` and `jupyter lab {folder}`, or in Google Colab "
         "with File › Upload notebook."
