@@ -19,7 +19,7 @@ from handgrad import STAGES, Config, make_problem, train
 from handgrad import stages as stages_module
 from handgrad.checkpoint import load_checkpoint
 from handgrad.cli import main
-from handgrad.cli.progress import Stopped, epochs_bar, signals
+from handgrad.cli.bars import Stopped, epochs_bar, signals
 from handgrad.history import Epoch
 
 SMALL = ["--epochs", "3", "--n-train", "50", "--n-val", "20", "--batch-size", "16", "--hidden", "3"]

@@ -153,6 +153,6 @@ def test_the_extras_bring_what_they_are_named_for() -> None:
     assert [d.split(">")[0] for d in project["dependencies"]] == ["numpy"]
     for package, extra in EXTRAS.items():
         assert package in [d.split(">")[0] for d in extras[extra]], package
-    whole = {"cli", "dask", "exact", "figures", "sweep", "torch"}
+    whole = {"cli", "dask", "exact", "figures", "progress", "sweep", "torch"}
     assert extras["all"] == [f"handgrad[{','.join(sorted(whole))}]"]
     assert "handgrad[all,lessons]" in extras["dev"]

@@ -14,9 +14,10 @@ from typing import Annotated, Any, NoReturn, TextIO, cast
 import typer
 
 from handgrad import __version__
+from handgrad.cli.bars import Stopped, signals
 from handgrad.cli.check import check
 from handgrad.cli.notebooks import notebooks
-from handgrad.cli.progress import Stopped, signals
+from handgrad.cli.progress import progress
 from handgrad.cli.sweep import sweep
 from handgrad.cli.train import train
 from handgrad.cli.verify import verify
@@ -32,7 +33,8 @@ EXAMPLES: dict[Callable[..., int], tuple[str, str]] = {
     train: ("train numpy_manual --epochs 50", "train pytorch_autograd --checkpoint run"),
     check: ("check examples/numpy_backward.py", "check mine.py:layer --rtol 1e-3"),
     sweep: ("sweep --seeds 1000 --hidden 2,4,8", "sweep --from sweeps/HASH"),
-    notebooks: ("notebooks lessons", "notebooks lessons --force"),
+    notebooks: ("notebooks lessons", "notebooks lessons --reset 01:dW2"),
+    progress: ("progress lessons", "progress class --json"),
 }
 for command, lines in EXAMPLES.items():
     shown = ", ".join(f"`handgrad {line}`" for line in lines)

@@ -1,166 +1,105 @@
-"""What is seen and heard while a command works: bars on standard error, Ctrl-C, SIGTERM."""
+"""`handgrad progress`."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from handgrad.cli.bars import console_on, files_bar, look, say, stopped
+from handgrad.cli.options import Json, named
+from handgrad.extras import needed_for
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
-    from handgrad.history import Epoch
-    from handgrad.training import Run
+    from handgrad.progress import Learner
 
 
-class Stopped(BaseException):
-    """Ctrl-C, or a signal that asks for the same. Typer keeps a `KeyboardInterrupt` for itself."""
+def progress(
+    folder: Annotated[
+        Path,
+        typer.Argument(parser=named, metavar="DIR", help="Exercises, or folders of them."),
+    ],
+    *,
+    seconds: Annotated[
+        float, typer.Option(help="A cell that runs longer is stopped.", min=1, max=3600)
+    ] = 60,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again when a file is saved.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Say which blanks of the exercises are right, wrong or empty, and what to do next.
 
-    def __init__(self, number: int, kept: str = "") -> None:
-        super().__init__(number, kept)
-        self.number, self.kept = number, kept
-
-
-@contextmanager
-def stopped(kept: str) -> Iterator[None]:
-    """Says, where the work is stopped, what is kept of it."""
-    try:
-        yield
-    except Stopped as stop:
-        raise Stopped(stop.number, kept) from None
-
-
-_received = 0
-
-
-@contextmanager
-def signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise `Stopped`, and are not lost: `look` raises it again.
-
-    Python drops an exception that is raised in a finalizer or in a weak reference's callback, and
-    an import runs thousands of those: the work would go on as if nobody had pressed a key.
+    What a learner wrote is run, each notebook in a fresh kernel, with limits on time, output,
+    memory and processes. They guard against accidents. They are no sandbox: run only what you would
+    open. A folder of learners' folders gives a row for each.
     """
+    with needed_for("handgrad progress"):
+        import ipykernel  # noqa: F401
+        import nbclient  # noqa: F401
+    from handgrad.progress import learners
 
-    def receive(number: int, _: object) -> NoReturn:
-        global _received
-        _received = number
-        raise Stopped(number)
-
-    # What is ignored stays so: a job in the background is meant to ignore the key.
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    mine = [n for n, handler in before.items() if handler is not signal.SIG_IGN]
-    try:
-        for number in mine:
-            signal.signal(number, receive)
-        yield
-    finally:
-        for number in mine:
-            signal.signal(number, before[number])
-
-
-def look() -> None:
-    """Raise `Stopped` if a signal came, whatever became of its exception."""
-    global _received
-    number, _received = _received, 0
-    if number:
-        raise Stopped(number)
+    _report(folder, learners(folder), seconds, as_json)
+    if watch:
+        with needed_for("--watch"):
+            from watchfiles import watch as saved
+        say(console_on(stderr=True), f"Watching {folder}; Ctrl-C ends it")
+        with stopped("no longer watching"):
+            try:
+                for _ in saved(folder, watch_filter=lambda _, path: path.endswith(".ipynb")):
+                    _report(folder, learners(folder), seconds, as_json)
+            except KeyboardInterrupt:  # watchfiles makes one of every signal
+                look()
+                raise
+    return 0
 
 
-@contextmanager
-def _bar(first: str, unit: str, last: str) -> Iterator["Progress"]:
-    """A bar on standard error, with these texts before it, after the count, and after the time."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+def _report(folder: Path, found: list[Path], seconds: float, as_json: bool) -> None:
+    from handgrad import report
+    from handgrad.progress import Limits
+    from handgrad.progress import progress as run
 
-    progress = Progress(
-        TextColumn(first),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-        TextColumn(last),
-        console=console_on(stderr=True),
-    )
-    try:
-        yield progress  # started with the first news: a message about bad input stands alone
-    finally:
-        if progress.live.is_started:
-            progress.stop()
+    with stopped("nothing was changed"), files_bar() as on_file:
+        learners = [run(path, Limits(seconds), on_file) for path in found]
+    if as_json:
+        rows = [asdict(one) | {"folder": str(one.folder), "next": one.next} for one in learners]
+        print(report.to_json({"learners": rows}), end="")
+        return
+    console = console_on(stderr=False)
+    alone = found == [folder]
+    console.print(of_one(learners[0]) if alone else of_all(learners))
+    for one in learners if alone else ():
+        say(console, f"Next: {one.next}" if one.next else "All is right.")
 
 
-@contextmanager
-def trainings_bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar with the rate and the time left, moved on by the number of trainings that are done."""
-    unit = "trainings, {task.fields[rate]} a second,"
-    with _bar("{task.description}", unit, "left") as progress:
-        task = progress.add_task("compiling, once", total=total, rate="–")
+def of_one(learner: "Learner") -> "Table":
+    """A row for each blank."""
+    from rich.table import Table
+    from rich.text import Text
 
-        def on_progress(done: int) -> None:
-            look()
-            progress.start()
-            progress.update(task, advance=done)
-            speed = progress.tasks[0].speed
-            if speed:
-                progress.update(task, description="training", rate=f"{speed:,.0f}")
-
-        yield on_progress
+    signs = {"right": ("✓", "green"), "wrong": ("✗", "red")}
+    table = Table("exercise", "blank", "", "what its check says")
+    for a in learner.answers:
+        sign, style = signs.get(a.state, ("·", "dim"))
+        table.add_row(a.notebook, a.blank, Text(f"{sign} {a.state}", style), Text(a.said))
+    return table
 
 
-@contextmanager
-def epochs_bar(epochs: int) -> Iterator[Callable[[str, int, "Epoch"], None]]:
-    """A bar for each stage on standard error, moved on by calling what is yielded."""
-    last = "training loss {task.fields[loss]:.4g}"
-    with _bar("{task.description:<20}", "epochs", last) as progress:
-        tasks = {}
+def of_all(learners: Iterable["Learner"]) -> "Table":
+    """A row for each learner: how many blanks of each notebook are right."""
+    from rich.table import Table
 
-        def on_epoch(stage: str, epoch: int, row: "Epoch") -> None:
-            look()
-            progress.start()
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=epochs, loss=row.train_loss)
-            progress.update(tasks[stage], completed=epoch, loss=row.train_loss)
-
-        yield on_epoch
-
-
-def console_on(stderr: bool) -> "Console":
-    """Standard output, or standard error where that holds JSON."""
-    from rich.console import Console
-
-    class Open(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    console = Open(stderr=stderr)
-    console.width = console.width or 80  # COLUMNS=0 shows nothing at all
-    return console
-
-
-def show(console: "Console", table: "Table") -> None:
-    """A table at its full width: a narrow terminal may wrap it, and shows every number."""
-    from rich.measure import Measurement
-
-    needed = Measurement.get(console, console.options.update(width=1000), table).maximum
-    console.width = max(console.width, needed)
-    console.print(table, crop=False)
-
-
-def say(console: "Console", text: str, style: str | None = None) -> None:
-    """A line as it is, which the terminal may wrap."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def say_if_diverged(run: "Run", console: "Console") -> None:
-    """Where, and what to do."""
-    if run.diverged_at is not None:
-        say(
-            console,
-            f"{run.stage}: diverged at step {run.diverged_at}: the numbers are no longer finite; "
-            f"the last epoch kept is {run.final['epoch']}; try a smaller --lr",
-        )
+    learners = list(learners)
+    numbers = sorted({a.notebook for one in learners for a in one.answers})
+    table = Table("learner", *numbers, "wrong", "next")
+    for one in learners:
+        counts = []
+        for number in numbers:
+            states = [a.state for a in one.answers if a.notebook == number]
+            counts.append(f"{states.count('right')}/{len(states)}")
+        wrong = sum(a.state == "wrong" for a in one.answers)
+        table.add_row(one.folder.name, *counts, str(wrong), one.next or "all is right")
+    return table

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from handgrad.cli.bars import console_on, say, show, stopped, trainings_bar
 from handgrad.cli.options import Json, named
-from handgrad.cli.progress import console_on, say, show, stopped, trainings_bar
 from handgrad.errors import BadInput
 from handgrad.extras import Missing, needed_for
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from handgrad.cli.bars import console_on, epochs_bar, say, say_if_diverged, stopped
 from handgrad.cli.options import Device, Json, named, with_config
-from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, stopped
 from handgrad.problem import Config, make_problem
 from handgrad.stages import STAGES, load
 

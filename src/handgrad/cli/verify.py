@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from handgrad.cli.bars import console_on, epochs_bar, say, say_if_diverged, show, stopped
 from handgrad.cli.options import Device, Json, named, with_config
-from handgrad.cli.progress import console_on, epochs_bar, say, say_if_diverged, show, stopped
 from handgrad.problem import Config, make_problem
 
 SENTENCES = {

@@ -79,14 +79,14 @@ def reset_blank(folder: Path, name: str) -> Path:
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
-    """A notebook's content. Raises `BadInput` where the file holds none."""
+    """A notebook's content, each source a text. Raises `BadInput` where the file holds none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        cells = [c for c in found["cells"] if isinstance(c["metadata"], dict) and "source" in c]
-        if len(cells) != len(found["cells"]):
-            raise ValueError("a cell without a source")
+        for cell in found["cells"]:
+            cell["source"] = "".join(cell["source"])  # a file may have a list of lines
+            cell["metadata"].keys()
     except OSError as error:
         raise BadInput(f"{path} must be a file that can be read, got: {reason(error)}") from None
-    except (KeyError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise BadInput(f"{path} must be a notebook, and is none: {error}") from None
     return dict(found)
