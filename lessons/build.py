@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import Any
 
 import blanks
+import exercises
 import jupytext
 import nbformat
 from nbclient import NotebookClient
@@ -49,6 +50,7 @@ PACKAGE = ROOT / "src" / "handgrad"
 
 MISTAKES = re.compile(r"^<!-- mistakes: (.+) -->$", re.MULTILINE)
 INCLUDE = re.compile(r"^# include (\w+): ([^;\n]+)(?:; (.+))?$", re.MULTILINE)
+MEND = re.compile(r"# mend (\w+) as (\w+): (.*)")
 LINE = re.compile(r"^# line (\w+)\.(\w+): (.+)$", re.MULTILINE)
 
 
@@ -60,15 +62,48 @@ def lessons() -> list[Path]:
 def build(lesson: Path) -> Any:
     """The lesson as a notebook that has not been executed."""
     notebook = pasted(lesson)
-    notebook.cells = [c for c in notebook.cells if "only" not in c.metadata]
+    notebook.cells = [c for c in notebook.cells if c.metadata.pop("only", "solution") == "solution"]
+    mend(notebook, solved=True)
     return finished(notebook, lesson.stem)
 
 
 def build_exercise(lesson: Path) -> Any:
     """The lesson as an exercise."""
     notebook = pasted(lesson)
-    helper = paste(blanks.PASTED)
-    return finished(blanks.exercise(notebook, lesson.stem[:2], helper), f"exercises/{lesson.stem}")
+    notebook.cells = [c for c in notebook.cells if c.metadata.pop("only", "exercise") == "exercise"]
+    mend(notebook, solved=False)
+    if exercises.blanks(lesson.stem[:2]):
+        notebook = blanks.exercise(notebook, lesson.stem[:2], paste(blanks.PASTED))
+    return finished(notebook, f"exercises/{lesson.stem}")
+
+
+def mend(notebook: Any, solved: bool) -> None:
+    """Fill in the copies of functions that have a mistake in them, mended where it is solved.
+
+    A guess is the one that comes true, or is left to the learner.
+    """
+    defined: dict[str, str] = {}
+    for cell in notebook.cells:
+        metadata = cell.metadata
+        if name := metadata.pop("mend", None):
+            (found,) = MEND.finditer(cell.source)
+            old, new, changes = found.groups()
+            text = rename(defined[old], {old: new})
+            for change in changes.split(" | ") if solved and changes else ():
+                wrong, right = (part.replace("\\n", "\n") for part in change.split(" -> "))
+                assert wrong in text, f"{old} has no {wrong!r}"
+                text = text.replace(wrong, right)
+            cell.source = text if solved else f"# Mend this copy, if there is a mistake.\n{text}"
+            if not solved:
+                metadata["exercise"] = name
+        if solved:
+            metadata.pop("check", None)
+            cell.source = cell.source.replace('"?"', f'"{metadata.get("guess")}"')
+        metadata.pop("guess", None)
+        if cell.cell_type == "code":
+            for node in ast.parse(cell.source).body:
+                if isinstance(node, ast.FunctionDef):
+                    defined[node.name] = str(ast.get_source_segment(cell.source, node))
 
 
 def pasted(lesson: Path) -> Any:
@@ -87,7 +122,6 @@ def pasted(lesson: Path) -> Any:
 def finished(notebook: Any, name: str) -> Any:
     """Folded, formatted, with a link to itself, and an id for every cell that its content gives."""
     for i, cell in enumerate(notebook.cells):
-        cell.metadata.pop("only", None)
         cell.id = str(i)
         fold(cell)
     notebook = formatted(notebook)
