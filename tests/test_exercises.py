@@ -1,6 +1,6 @@
 """What an exercise says of a learner's answer: never wrong, and by name where it can be shown.
 
-`answers/wrong.txt` and `answers/right.txt` hold answers by people who had not seen the catalogue.
+`answers/wrong.txt` and `answers/right.txt` hold answers written without sight of the catalogue.
 """
 
 import contextlib
