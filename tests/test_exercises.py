@@ -119,8 +119,14 @@ def test_wrong_answers_are_found_and_none_is_named_falsely(name: str) -> None:
         found += 1
         sentence = re.search(r"is right\. (.+)", answer)
         if sentence:  # then it is that mistake elsewhere too
-            assert is_so(blank, code, answer.partition(":")[0].split()[-1], sentence[1]), answer
+            assert is_so(blank, code, part_of(blank, answer), sentence[1]), answer
     assert found >= 3
+
+
+def part_of(blank: Blank, answer: str) -> str:
+    """Which of the results the answer is about."""
+    found = re.search(r"✗ (\w+): shape", answer)
+    return found[1] if found else blank.returns
 
 
 def is_so(blank: Blank, code: str, part: str, sentence: str) -> bool:

@@ -43,10 +43,10 @@ def check_exercise(name: str, function: Callable[..., Any], hints: int = 0) -> N
         if first[1]:
             raise Wrong(f"right, but it is {first[1][0]} itself, or a view: make a new array")
     except Wrong as wrong:
-        said, *tips = map(str, (*wrong.args, *blank["tips"]))
+        said, *tips = (t.removeprefix(f"{name}: ") for t in (*wrong.args, *blank["tips"]))
         raise Wrong("\n  hint: ".join([f"{name} ✗ {said}", *tips[:hints]])) from None
     PASSED.add(name)
-    print(f"\x1b[32m{name} ✓ {', '.join(f'{n} {a.shape}' for n, a in right.items())}\x1b[0m")
+    print(f"\x1b[32m{name} ✓ shape {', '.join(str(a.shape) for a in right.values())}\x1b[0m")
 
 
 def results(function: Callable[..., Any], case: dict[str, Any], blank: Any) -> Any:
