@@ -319,7 +319,7 @@ L = loss(f, y)  # ()
 print("x  =", x[0], " y =", y[0, 0])
 print("a1 =", a1[0, :8].round(3), "" if HIDDEN <= 8 else f"… {HIDDEN} units")
 print("h1 =", h1[0, :8].round(3))
-print("f  =", f[0, 0].round(6), " L =", L.round(6))
+print("f  =", f[0, 0].round(6), " L =", round(float(L), 6))
 
 # %% [markdown]
 # ## How far to trust a difference
@@ -645,7 +645,11 @@ first_kink = float(abs(forward(x_check, *point)[0]).min())
 def pairs(dtype: type, step: float) -> tuple[list[tuple[Array, Array]], float]:
     """For each parameter, the gradient by `backward` and by central differences; and the bound."""
     x, y, *ps = (a.astype(dtype) for a in (x_check, y_check, *point))
-    slopes = [central_difference(lambda _: loss(forward(x, *ps)[2], y), p, step) for p in ps]
+    slopes = []
+    for k, p in enumerate(ps):
+        others = ps[:k], ps[k + 1 :]
+        loss_at = lambda at: loss(forward(x, *others[0], at, *others[1])[2], y)  # noqa: E731
+        slopes.append(central_difference(loss_at, p, step))
     return list(zip(backward(x, y, *ps), slopes, strict=True)), slope_bound(x, y, *ps, step)
 
 
@@ -955,15 +959,16 @@ for name, wrong in (("wrong_backward", wrong_backward), ("nudged_backward", nudg
 # Two questions. Write `"yes"` or `"no"` where the `"?"` stands, before you run the cell.
 
 # %% only="exercise" folded="Your guess, held to what happens"
-from types import FunctionType
-
 # include exercise: predicted
 
 
 def accuracy_with(other: Callable[..., Four]) -> float:
-    """The held-out accuracy that `sgd` reaches when it calls another backward pass."""
-    other_sgd = FunctionType(sgd.__code__, globals() | {"backward": other})
-    *_, last = other_sgd(params, x_train, y_train, order, BATCH_SIZE, LR)
+    """The held-out accuracy that mini-batch SGD reaches with another backward pass."""
+    last = tuple(params)
+    for epoch in order:
+        for batch in np.split(epoch, range(BATCH_SIZE, len(epoch), BATCH_SIZE)):
+            slopes = other(x_train[batch], y_train[batch], *last)
+            last = tuple(p - LR * d for p, d in zip(last, slopes, strict=True))
     return float(((forward(x_val, *last)[2] >= 0.5) == (y_val == 1)).mean())
 
 

@@ -83,6 +83,8 @@ def compared(loss: Callable, gradients: Callable, p: Params, x: Array, y: Array)
     """For each parameter "right", or what is wrong with its gradient here."""
     given, kept = {n: a.copy() for n, a in p.items()}, x.copy()
     found, right = gradients(given, x, y), slopes(loss, p, x, y)
+    if not isinstance(found, dict):
+        return {"gradients": f"wrong: a dict of arrays must come back, not {type(found).__name__}"}
     said = {}
     for name, slope in right.items():
         g = found.get(name)
@@ -121,12 +123,14 @@ def mean_loss(f: Array, y: Array) -> float:
 
 
 TABLE: list[tuple[str, ...]] = []  # what you find: a row for each program
+SOLVED: set[str] = set()  # programs whose verdict was ✓
 
 # %% [markdown] only="exercise"
 # ## What to do, thirteen times
 #
 # 1. Read the program. Write a guess: does it still train to an accuracy of 0.95? Run the cell.
-# 2. Use `look` on some inputs, until you know which parameter is wrong. Is it wrong on all inputs?
+# 2. Look at what `look` prints. Is the parameter wrong on all inputs? Make some of your own: `x` is an
+#    array (B, 2), `y` is (B, 1) with zeros and ones, and `moved` holds parameters near the initial ones.
 # 3. Mend the copy below it (`mended_…`), and run the verdict. It tries inputs of its own, and names the
 #    parameter. Leave the copy as it is if you think that it is right.
 #
@@ -151,11 +155,14 @@ def verdict(name: str, loss: Callable, mended: Callable, start: Params, inputs: 
         wrong = [f"{n} {text}" for n, text in said.items() if text != "right"]
         if wrong:
             raise Wrong(f"{name} ✗ " + "; ".join(wrong))
+    SOLVED.add(name)
     print(f"\x1b[32m{name} ✓ {', '.join(start)}\x1b[0m")
 
 
 def tell(what: str, accuracy: float, found: dict[str, str], hides: str, seen: str) -> None:
-    """Print what it was, and keep a row for the table at the end."""
+    """Print what it was, once its verdict is ✓, and keep a row for the table at the end."""
+    if f"program {len(TABLE) + 1}" not in SOLVED:
+        raise Wrong("first let the verdict above pass")
     wrong = [name for name, text in found.items() if text != "right"]
     shown = "slopes: " + ", ".join(wrong) if wrong else "nothing is wrong"
     TABLE.append((what, f"{accuracy:.3f}", shown, hides, seen))
@@ -163,8 +170,8 @@ def tell(what: str, accuracy: float, found: dict[str, str], hides: str, seen: st
 
 
 def generic(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Nine samples that are nowhere special."""
-    x = rng.uniform(-1, 1, (9, 2))
+    """Seven to eleven samples that are nowhere special."""
+    x = rng.uniform(-1, 1, (int(rng.integers(7, 12)), 2))
     return x, (x[:, :1] * x[:, 1:] < 0) * 1.0
 
 
@@ -218,7 +225,7 @@ found_1 = look(loss_1, gradients_1, moved, *generic(np.random.default_rng(1)))
 # %% check="program 1"
 verdict("program 1", loss_1, mended_1, start_1, generic)
 
-# %% folded="1: what it was, and what hides it"
+# %% folded="1: what there was to find (run it after the verdict)"
 def hidden_1(p: Params, rng: np.random.Generator) -> tuple[Array, Array]:
     """Inputs on which the wrong gradients are right."""
     p["b1"] = p["b1"] + 9
@@ -235,7 +242,7 @@ if any(text != "right" for text in compared(loss_1, gradients_1, at, *hidden).va
 # %% [markdown]
 # ## 2 · Normalized over the batch
 #
-# The hidden layer is normalized over the batch, scaled by `g` and moved by `c`. In four libraries
+# The hidden layer is normalized over the batch, scaled by `g` and moved by `c`. In three libraries
 # people reported that the backward pass lacks a term: the one through the variance to the mean.
 
 # %%
@@ -294,7 +301,7 @@ found_2 = look(loss_2, gradients_2, moved, *generic(np.random.default_rng(2)))
 # %% check="program 2"
 verdict("program 2", loss_2, mended_2, start_2, generic)
 
-# %% folded="2: what it was"
+# %% folded="2: what there was to find (run it after the verdict)"
 tell("none: the missing term is a sum of u − mean(u), which is 0", reached_2, found_2, "–", "caffe #3878, #4110; darknet PR #29; mxnet #1053")
 
 # %% [markdown]
@@ -350,7 +357,7 @@ found_3 = look(loss_3, gradients_3, moved, *generic(np.random.default_rng(3)))
 # %% check="program 3"
 verdict("program 3", loss_3, mended_3, start_3, generic)
 
-# %% folded="3: what it was"
+# %% folded="3: what there was to find (run it after the verdict)"
 tell("filters divided by B · H · W", reached_3, found_3, "no input", "sebgao/cTensor #3")
 
 # %% [markdown]
@@ -411,7 +418,7 @@ found_4 = look(loss_4, gradients_4, moved, *generic(np.random.default_rng(4)))
 # %% check="program 4"
 verdict("program 4", loss_4, mended_4, start_4, generic)
 
-# %% folded="4: what it was, and what hides it"
+# %% folded="4: what there was to find (run it after the verdict)"
 def hidden_4(p: Params, rng: np.random.Generator) -> tuple[Array, Array]:
     """Inputs on which the wrong gradients are right."""
     s = np.linspace(-0.9, 0.9, 8)
@@ -490,7 +497,7 @@ found_5 = look(loss_5, gradients_5, moved, *generic(np.random.default_rng(5)))
 # %% check="program 5"
 verdict("program 5", loss_5, mended_5, start_5, generic)
 
-# %% folded="5: what it was, and what hides it"
+# %% folded="5: what there was to find (run it after the verdict)"
 def hidden_5(p: Params, rng: np.random.Generator) -> tuple[Array, Array]:
     """Inputs on which the wrong gradients are right."""
     p["c"] = p["c"] + 9
@@ -558,7 +565,7 @@ found_6 = look(loss_6, gradients_6, moved, *generic(np.random.default_rng(6)))
 # %% check="program 6"
 verdict("program 6", loss_6, mended_6, start_6, generic)
 
-# %% folded="6: what it was"
+# %% folded="6: what there was to find (run it after the verdict)"
 tell("none: the class stands in the softmax's denominator", reached_6, found_6, "–", "pytorch #63004")
 
 # %% [markdown]
@@ -624,7 +631,7 @@ found_7 = look(loss_7, gradients_7, moved, *padded(np.random.default_rng(7)))
 # %% check="program 7"
 verdict("program 7", loss_7, mended_7, start_7, padded)
 
-# %% folded="7: what it was, and what hides it"
+# %% folded="7: what there was to find (run it after the verdict)"
 def hidden_7(p: Params, rng: np.random.Generator) -> tuple[Array, Array]:
     """Inputs on which the wrong gradients are right."""
     x, y = generic(rng)
@@ -699,7 +706,7 @@ found_8 = look(loss_8, gradients_8, moved, *generic(np.random.default_rng(8)))
 # %% check="program 8"
 verdict("program 8", loss_8, mended_8, start_8, generic)
 
-# %% folded="8: what it was"
+# %% folded="8: what there was to find (run it after the verdict)"
 tell("two at once: dW2 doubled, db1 four times", reached_8, found_8, "no input", "a course's gradient check; bighuang624/Andrew-Ng-Deep-Learning-notes #10")
 
 # %% [markdown]
@@ -762,7 +769,7 @@ found_9 = look(loss_9, gradients_9, moved, *generic(np.random.default_rng(9)))
 # %% check="program 9"
 verdict("program 9", loss_9, mended_9, start_9, generic)
 
-# %% folded="9: what it was, and what hides it"
+# %% folded="9: what there was to find (run it after the verdict)"
 def hidden_9(p: Params, rng: np.random.Generator) -> tuple[Array, Array]:
     """Inputs on which the wrong gradients are right."""
     p["W2"] = 0 * p["W2"]
@@ -827,8 +834,8 @@ predicted(guess, reached_10, 0.95)
 
 # %%
 def twenty(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Twenty samples: parts of 12 and of 8."""
-    x = rng.uniform(-1, 1, (20, 2))
+    """Thirteen to 23 samples: a part of 12, and a shorter one."""
+    x = rng.uniform(-1, 1, (int(rng.integers(13, 24)), 2))
     return x, (x[:, :1] * x[:, 1:] < 0) * 1.0
 
 
@@ -841,7 +848,7 @@ found_10 = look(loss_10, gradients_10, moved, *twenty(np.random.default_rng(10))
 # %% check="program 10"
 verdict("program 10", loss_10, mended_10, start_10, twenty)
 
-# %% folded="10: what it was, and what hides it"
+# %% folded="10: what there was to find (run it after the verdict)"
 def hidden_10(p: Params, rng: np.random.Generator) -> tuple[Array, Array]:
     """Inputs on which the wrong gradients are right."""
     x = rng.uniform(-1, 1, (24, 2))
@@ -901,7 +908,7 @@ found_11 = look(loss_11, gradients_11, moved, *generic(np.random.default_rng(11)
 # %% check="program 11"
 verdict("program 11", loss_11, mended_11, start_11, generic)
 
-# %% folded="11: what it was"
+# %% folded="11: what there was to find (run it after the verdict)"
 tell("none: the conjugate is a convention", reached_11, found_11, "–", "pytorch #60180")
 
 # %% [markdown]
@@ -926,13 +933,12 @@ def loss_12(p: Params, x: Array, y: Array) -> float:
     return -score
 
 
-def of_score_12(f: Array, y: Array, upstream: float) -> Array:
-    return (y - f) / len(f)  # (B, 1)
-
-
 def gradients_12(p: Params, x: Array, y: Array) -> Params:
+    def of_score(upstream: float) -> Array:
+        return (y - f) / len(f)  # (B, 1)
+
     a1, h1, f = forward_12(p, x)
-    df = of_score_12(f, y, upstream=-1.0)  # (B, 1)
+    df = of_score(upstream=-1.0)  # (B, 1)
     da1 = df @ p["W2"] * (a1 > 0)  # (B, h)
     return {
         "W1": da1.T @ x,
@@ -954,12 +960,12 @@ moved = {n: a + 0.3 * np.random.default_rng(12).standard_normal(a.shape) for n, 
 found_12 = look(loss_12, gradients_12, moved, *generic(np.random.default_rng(12)))
 
 # %% mend="program 12"
-# mend gradients_12 as mended_12: df = of_score_12(f, y, upstream=-1.0)  # (B, 1) -> df = -1.0 * (y - f) / len(f)  # (B, 1)
+# mend gradients_12 as mended_12: return (y - f) / len(f)  # (B, 1) -> return upstream * (y - f) / len(f)  # (B, 1)
 
 # %% check="program 12"
 verdict("program 12", loss_12, mended_12, start_12, generic)
 
-# %% folded="12: what it was"
+# %% folded="12: what there was to find (run it after the verdict)"
 tell("upstream gradient ignored", reached_12, found_12, "an upstream gradient of 1", "pytorch #21961, #25833 (CTC loss)")
 
 # %% [markdown]
@@ -1012,7 +1018,7 @@ found_13 = look(loss_13, gradients_13, moved, *generic(np.random.default_rng(13)
 # %% check="program 13"
 verdict("program 13", loss_13, mended_13, start_13, generic)
 
-# %% folded="13: what it was, and what hides it"
+# %% folded="13: what there was to find (run it after the verdict)"
 def hidden_13(p: Params, rng: np.random.Generator) -> tuple[Array, Array]:
     """Inputs on which the wrong gradients are right."""
     x, y = generic(rng)

@@ -32,12 +32,46 @@ LINK = re.compile(r"^(\w+) = (.+?)(?:  #.*)?$", re.MULTILINE)
 TRY = "\n## Try\n"
 
 WRONG_SGD = '''\
-from types import FunctionType
+def wrong_sgd(
+    params: Sequence[Array], x: Array, y: Array, order: Array, batch_size: int, lr: float
+) -> Iterator[tuple[Array, ...]]:
+    """Mini-batch SGD with `wrong_backward`."""
+    now = tuple(params)
+    for epoch in order:
+        for batch in np.split(epoch, range(batch_size, len(epoch), batch_size)):
+            slopes = wrong_backward(x[batch], y[batch], *now)
+            now = tuple(p - lr * d for p, d in zip(now, slopes, strict=True))
+            yield now
+'''
+
+PROOF = """\
+if (D := difference(backward, drawn)) != 0:
+    raise AssertionError(f"backward is refuted: dL(v) − g·v is {float(D)}, must be 0")
+print("D with backward:", D)
+for name, wrong in (("wrong_backward", wrong_backward), ("nudged_backward", nudged_backward)):
+    if (D := difference(wrong, drawn)) == 0:
+        raise AssertionError(f"{name} is wrong, and was not refuted")
+    print(f"D with {name}: not 0, refuted")
+"""
+YOUR_PROOF = '''\
+def proved() -> None:
+    """D for each of the three; or why your lines cannot be proved."""
+    try:
+        drawn = drawn_point()
+        found = [difference(f, drawn) for f in (backward, wrong_backward, nudged_backward)]
+    except TypeError as error:
+        print(f"Not proved: a function of yours does not work on fractions ({error}).")
+        found = []
+    if not all(isinstance(D, Fraction) for D in found):
+        print("Not proved: a function of yours makes floats of fractions, as 1.0 * a does.")
+    elif found:
+        print("D with backward:", found[0])
+        print("D with wrong_backward and with nudged_backward is 0:", found[1] == 0, found[2] == 0)
+        if found[0] != 0 or 0 in found[1:]:
+            raise AssertionError("D must be 0 with backward, and with no other")
 
 
-def wrong_sgd(*arguments: Any) -> Iterator[Four]:
-    """`sgd`, with `wrong_backward` in the place of `backward`."""
-    return FunctionType(sgd.__code__, globals() | {"backward": wrong_backward})(*arguments)
+proved()
 '''
 
 EDITS: dict[str, list[tuple[str, str]]] = {
@@ -48,6 +82,11 @@ EDITS: dict[str, list[tuple[str, str]]] = {
             "check(name, one, link, BOUND)  # to rounding: your lines may stand in another form",
         ),
         ("to the last bit. A batch's gradient", "to rounding. A batch's gradient"),
+        (
+            "The seven links, in order, are the backward pass. Nothing was left out:",
+            "The seven links, in order, are the backward pass. Put them together:",
+        ),
+        (f"drawn = drawn_point()\n{PROOF.strip()}", YOUR_PROOF.strip()),
         # These show what is to be written in another blank.
         ("loss(h1 @ W2.T + b2, y)", "loss((h1 * W2).sum(axis=1, keepdims=True) + b2, y)"),
         (
@@ -105,6 +144,7 @@ def exercise(notebook: Any, lesson: str, pasted: str) -> Any:
         if "def wrong_sgd(" in cell.source:  # its lines are those of sgd, which is a blank
             before, _, _ = cell.source.partition("def wrong_sgd(")
             cell.source = before + WRONG_SGD
+            cell.metadata["folded"] = "The wrong backward pass, and a training with it"
     title, rest = cells[0].source.split("\n", 1)
     cells[0].source = f"{title.replace('# ', '# Exercise ', 1)}\n\n{HOW}\n{rest}"
     first = next(i for i, c in enumerate(cells) if "require(" in c.source) + 1
@@ -121,9 +161,10 @@ def exercise(notebook: Any, lesson: str, pasted: str) -> Any:
 HOW = """
 **This is the lesson with its lines left out.** Where a cell says `raise NotImplementedError`, write
 what the comment above it asks for, and run the cell below. It says what is wrong, or ✓. Then go on:
-the lesson runs on what you wrote. For a hint, add `hints=1` or `hints=2` to the check. Nothing
-needs to be installed or sent anywhere. The lesson with all its lines is the notebook of the same
-name one folder up."""
+the lesson runs on what you wrote. For a hint, add `hints=1` or `hints=2` to the check. Not every
+argument of a function is needed. The checks use other sizes than the lesson (8 samples, d = 3
+inputs, h = 5 units), so write no size as a number. Nothing is sent anywhere. The lesson with all
+its lines is the notebook of the same name one folder up."""
 
 
 def _code(source: str, **metadata: Any) -> Any:
@@ -190,8 +231,9 @@ def blanked(blank: Blank, source: str) -> str:
         described = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
         start = first.end_lineno if described else first.lineno - 1
         margin = " " * (function.col_offset + 4)
-        asked = [f"{margin}# {line}" for line in _wrapped(blank.says, 95 - len(margin))]
-        asked = asked if function is functions[0] else []
+        parts = blank.says.split(" | ")
+        said = parts[min(functions.index(function), len(parts) - 1)]
+        asked = [f"{margin}# {line}" for line in _wrapped(said, 95 - len(margin))]
         lines[start : function.end_lineno] = [*asked, f"{margin}raise NotImplementedError"]
     return "\n".join(lines)
 

@@ -156,11 +156,8 @@ def _changes(node: Any, case: Mapping[str, Array], known: list[str]) -> Iterator
     elif isinstance(node, ast.BinOp):
         one, other = ast.unparse(node.left), ast.unparse(node.right)
         for text, hint, code in OPERATORS.get(type(node.op), []):
-            yield (
-                text.format(one=one, other=other),
-                hint,
-                _parsed(code.format(one=one, other=other)),
-            )
+            named = text.format(one=one.removesuffix(".T"), other=other.removesuffix(".T"))
+            yield named, hint, _parsed(code.format(one=one, other=other))
         for array in known if isinstance(node.op, ast.MatMult) else ():
             for text, hint, code in OF_ALL:
                 yield text.format(array=array), hint, _parsed(code.format(one=one, array=array))
@@ -193,12 +190,12 @@ def _of_a_call(node: ast.Call) -> Iterator[Change]:
 
 
 def _of_an_array(name: str, case: Mapping[str, Array], known: list[str]) -> Iterator[Change]:
+    for text, hint, code in (*ARRAYS, *(OF_SAMPLES if _has_rows(case, name) else ())):
+        yield text.format(a=name), hint, _parsed(code.format(a=name))
     for other in known:
         if other != name and case[other].shape == case[name].shape:
             for text, hint, code in OTHERS:
                 yield text.format(a=name, b=other), hint, _parsed(code.format(a=name, b=other))
-    for text, hint, code in (*ARRAYS, *(OF_SAMPLES if _has_rows(case, name) else ())):
-        yield text.format(a=name), hint, _parsed(code.format(a=name))
 
 
 def _parsed(text: str) -> ast.expr:

@@ -82,8 +82,10 @@ def updates_of_sgd(x, y, W1, b1, W2, b2):
 
     rows = [*range(3, len(x)), 0, 1, 2]
     order = {array}([rows, rows[::-1]])
-    updates = islice(sgd((W1, b1, W2, b2), x, y, order, 5, 0.01), 50)
-    kept = [[{copy} for p in now] for now in updates]
+    updates = sgd((W1, b1, W2, b2), x, y, order, 5, 0.01)
+    if not hasattr(updates, "__next__"):
+        raise TypeError("sgd must yield the parameters after each update: is there a yield?")
+    kept = [[{copy} for p in now] for now in islice(updates, 50)]
     return tuple({stack}(p) for p in zip(*kept, strict=True))
 '''
 NUMPY_UPDATES = UPDATES.format(array="np.array", copy="p.copy()", stack="np.array").strip()
@@ -97,17 +99,23 @@ BLANKS = [
         "relu",
         "01",
         "a=a1",
-        "h1",
+        "h1 row",
         "max(a, 0), entry by entry; the shape of a",
         "np.maximum compares two arrays, or an array and a number, entry by entry.",
+        call='''def relu_of_two_shapes(a):
+    """Of all samples (B, h), and of one (h,)."""
+    return relu(a), relu(a[0].copy())''',
     ),
     Blank(
         "relu_derivative",
         "01",
         "a=a1",
-        "slope",
+        "slope row",
         "1 or True where a > 0, else 0 or False; the shape of a",
         "A comparison of an array gives an array of True and False, which count as 1 and 0.",
+        call='''def slope_of_two_shapes(a):
+    """Of all samples (B, h), and of one (h,)."""
+    return relu_derivative(a), relu_derivative(a[0].copy())''',
     ),
     Blank(
         "forward",
@@ -115,7 +123,7 @@ BLANKS = [
         "x W1 b1 W2 b2",
         "a1 h1 f",
         "a1 (B, h), h1 (B, h) and f (B, 1), and return all three",
-        "Write the shapes down: x is (B, 2), W1 (h, 2). Which product gives (B, h)?",
+        "Write the shapes down: x is (B, d), W1 (h, d). Which product gives (B, h)?",
         needs="relu",
     ),
     Blank(
@@ -129,14 +137,15 @@ BLANKS = [
     Blank(
         "central_difference",
         "01",
-        "p=W1 w=dW1",
-        "slopes",
+        "p=W1 q=b1 w=dW1",
+        "slopes row",
         "for each entry of `at`: the loss a step above it, less the loss a step below, over twice "
         "the step; the shape of `at`",
         "Go through np.ndindex(at.shape). Move one entry, look, and put it back before the next.",
-        call='''def slopes_of_a_cubic(p, w):
-    """The slopes at p of the sum of w q³ and the cube of q's sum: here each step counts."""
-    return central_difference(lambda q: (w * q**3).sum() + q.sum() ** 3, p.copy(), 0.25)''',
+        call='''def slopes_of_a_cubic(p, q, w):
+    """The slopes at p (h, d), and at q (h,), of functions in which each step counts."""
+    of_p = central_difference(lambda p: (w * p**3).sum() + p.sum() ** 3, p.copy(), 0.25)
+    return of_p, central_difference(lambda q: (q**3).sum() + q.sum() ** 3, q.copy(), 0.25)''',
     ),
     Blank(
         "df",
@@ -189,7 +198,7 @@ BLANKS = [
         "01",
         "x a1 da1",
         "dW1",
-        "∂L/∂W1, shape (h, 2), from da1 (B, h) and x (B, 2)",
+        "∂L/∂W1, shape (h, d), from da1 (B, h) and x (B, d)",
         "The same link as dW2, a layer below. Which index is added up, and must be the inner one?",
         link=True,
     ),
@@ -229,6 +238,13 @@ BLANKS = [
         "a1 h1 f",
         "a1 (B, h), h1 (B, h) and f (B, 1) as tensors, and return all three",
         "The lines of notebook 1: tensors have @ and .T too, and relu is given above.",
+        call='''def tensors_of_forward(x, W1, b1, W2, b2):
+    """What comes back; tensors that record nothing."""
+    found = forward(x, W1, b1, W2, b2)
+    for t in found:
+        if not isinstance(t, Tensor) or t.requires_grad:
+            raise TypeError(f"tensors without requires_grad must come back, not {type(t).__name__}")
+    return tuple(found)''',
     ),
     Blank(
         "backward",
@@ -238,6 +254,13 @@ BLANKS = [
         "the seven links on tensors; return dW1, db1, dW2, db2",
         "The lines of notebook 1, with dim where NumPy has axis.",
         needs="forward",
+        call='''def tensors_of_backward(x, y, W1, b1, W2, b2):
+    """What comes back; tensors that record nothing."""
+    found = backward(x, y, W1, b1, W2, b2)
+    for t in found:
+        if not isinstance(t, Tensor) or t.requires_grad:
+            raise TypeError(f"tensors without requires_grad must come back, not {type(t).__name__}")
+    return tuple(found)''',
     ),
     Blank(
         "backward",
@@ -250,7 +273,7 @@ BLANKS = [
     """`backward` on half of the samples, then on all of them, with the same parameters."""
     params = [p.clone() for p in (W1, b1, W2, b2)]
     backward(x[::2], y[::2], *params)
-    return tuple(g.clone() for g in backward(x, y, *params))''',
+    return tuple(g if g is None else g.clone() for g in backward(x, y, *params))''',
     ),
     Blank(
         "sgd",
@@ -280,16 +303,16 @@ BLANKS = [
         "04",
         POINT,
         f"f W1 b1 W2 b2 {FOUR}",
-        "four parameters, copies of what is given, and a forward that returns f (B, 1)",
+        "four parameters: copies of what is given, with these names and in this order | f (B, 1), "
+        "from the parameters",
         "nn.Parameter(t) registers t under its attribute's name; t.clone() has memory of its own.",
         call='''def values_of_the_module(x, y, W1, b1, W2, b2):
     """f, the parameters by their names, and their gradients."""
     model = TwoLayerXOR(W1, b1, W2, b2)
-    named = dict(model.named_parameters())
-    for name in ("W1", "b1", "W2", "b2"):
-        if name not in named:
-            raise AttributeError(f"{name} is none of model.parameters(): make it an nn.Parameter")
-    params = [named[name] for name in ("W1", "b1", "W2", "b2")]
+    names, params = zip(*model.named_parameters(), ("", None), strict=True)
+    if names[:-1] != ("W1", "b1", "W2", "b2"):
+        raise AttributeError(f"nn.Parameters must be W1, b1, W2, b2, are {', '.join(names[:-1])}")
+    params = params[:-1]
     loss(model(x), y).backward()
     return (model(x), *params, *(p.grad for p in params))''',
     ),
@@ -298,13 +321,14 @@ BLANKS = [
         "04",
         "x",
         "rows length",
-        "order and epoch kept; set_epoch, the length N, and an iterator over the epoch's row",
+        "keep the order, and that epoch 0 is next | keep which epoch is next | N | an iterator "
+        "over the epoch's row, as whole numbers",
         "__iter__ returns an iterator, as iter(a list) is one. set_epoch says which row is next.",
-        call='''def rows_of_four_passes(x):
-    """The rows that four passes visit, and the length."""
+        call='''def rows_of_five_passes(x):
+    """The rows that five passes visit, the first without set_epoch, and the length."""
     rows = torch.arange(len(x))
-    sampler = EpochOrder(torch.stack([rows, rows.flip(0), rows.roll(3)]))
-    passes = []
+    sampler = EpochOrder(torch.stack([rows.roll(2), rows.flip(0), rows.roll(3)]))
+    passes = [list(sampler)]
     for epoch in (2, 0, 0, 1):
         sampler.set_epoch(epoch)
         passes.append(list(sampler))
@@ -422,8 +446,8 @@ def _known(
         "returns": names,
         "order": _order(names),
         "needs": blank.needs.split(),
-        "says": blank.says,
-        "tips": [f"write the shapes of what is given below one another: {blank.says}", blank.tip],
+        "says": blank.says.replace(" | ", "; "),
+        "tips": [blank.tip],
         "right": [a.tolist() for a in right[0]],
         "sealed": store.entries,
     }

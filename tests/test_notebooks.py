@@ -435,7 +435,7 @@ def test_an_answer_is_never_overwritten_and_one_blank_can_be_emptied(tmp_path: P
     was = {c.metadata.get("exercise"): c.source for c in empty.cells}
     assert sources["dW2"] == was["dW2"]
     assert sources["relu"] == "my relu"
-    for name, says in (("01", "must be one of relu,"), ("9:a", "no exercise 9"), ("02:x", "got x")):
+    for name, says in (("01", "like 01:dW2, got '01'"), ("9:a", "like 01:dW2"), ("02:x", "got x")):
         with pytest.raises(BadInput, match=says):
             reset_blank(tmp_path, name)
     file.write_text("[]")

@@ -143,5 +143,28 @@ def test_a_folder_without_exercises_is_refused(tmp_path: Path) -> None:
             learners(folder)
     (tmp_path / "exercises").mkdir()
     (tmp_path / "exercises" / FILE).write_text("{}")
-    with pytest.raises(BadInput, match=r"01_numpy_manual.ipynb must be a notebook, and is none"):
-        learners(tmp_path)
+    copy_notebooks(tmp_path / "other")
+    lesson = (tmp_path / "other" / FILE).read_text()  # it has no blanks
+    (tmp_path / "other" / "exercises" / FILE).write_text(lesson)
+    first, *_ = progress(tmp_path / "other").answers
+    assert first.said == "it has lost the marks of its blanks: copy your lines into a new copy"
+    (answer,) = progress(tmp_path).answers
+    assert (answer.notebook, answer.state) == ("01", WRONG)
+    assert "01_numpy_manual.ipynb must be a notebook, and is none" in answer.said
+    with pytest.raises(BadInput, match="got a file: name its folder"):
+        learners(tmp_path / "exercises" / FILE)
+
+
+@pytest.mark.slow
+def test_what_a_cell_itself_raises_is_told_and_a_missing_check_too(tmp_path: Path) -> None:
+    file = written(tmp_path, relu="def relu(a)\n    return a", loss=sources("01")["loss"])
+    notebook = nbformat.read(file, 4)
+    notebook.cells = [c for c in notebook.cells if c.metadata.get("check") != "loss"]
+    file.write_text(nbformat.writes(notebook))
+    found = states(tmp_path)
+    assert found["relu"][0] == WRONG
+    assert "SyntaxError" in found["relu"][1]
+    assert found["loss"] == (
+        NOT_REACHED,
+        "the cell that checks it is gone: take it from a new copy",
+    )

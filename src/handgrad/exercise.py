@@ -62,7 +62,7 @@ def results(function: Callable[..., Any], case: dict[str, Any], blank: Any) -> A
         frames, text = traceback.extract_tb(error.__traceback__), str(error).split("\n")[0]
         at = [f for f in frames if "site-packages" not in f.filename][-1]
         raise Wrong(f"{type(error).__name__} in line {at.lineno} of {at.name}: {text}") from None
-    returns, got = blank["returns"], got if isinstance(got, tuple) else (got,)
+    returns, got = blank["returns"], got if isinstance(got, tuple | list) else (got,)
     if len(got) != len(returns) or any(a is None for a in got):
         came = ", ".join("None" if a is None else type(a).__name__ for a in got)
         raise Wrong(f"it must return {', '.join(returns)}, and returned {came}")
@@ -96,12 +96,12 @@ def require_right(first: Any, second: Any, right: dict[str, np.ndarray], blank: 
     if text := opened(blank, "all", *first, *second) or said[n]:
         raise Wrong(*f"{n}: shape {a.shape} is right. {text}".split("\n"))
     if needs := [other for other in blank["needs"] if other not in PASSED]:
-        raise Wrong(f"{n} is wrong, but may inherit it: first let {needs[0]} pass its own check")
+        raise Wrong(f"{n} is wrong, perhaps because {needs[0]} is: get {needs[0]} ✓ first")
     gaps = abs(1.0 * a - r)
     at = tuple(map(int, np.unravel_index(gaps.argmax(), gaps.shape)))
     share = f"{int((gaps < 1e-9).sum())} of {a.size} entries are right; " if a.size > 1 else ""
-    entry = f"{share}{n}{list(at) or ''} is {a[at]:.6g}, must be {r[at]:.6g}"
-    other = "the value is right for one case, not for one of other sizes: is a number fixed?"
+    entry = f"{share}{n}{list(at) or ''} is {a[at]:.6g}, must be {r[at] + 0.0:.6g}"
+    other = "the value is right for one case only: is it rounded, or a number fixed?"
     raise Wrong(f"{n}: shape {a.shape} is right; {entry if gaps[at] > 1e-6 else other}")
 
 

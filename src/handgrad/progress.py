@@ -69,6 +69,8 @@ def learners(folder: Path) -> list[Path]:
 
     Raises `BadInput` where there are none.
     """
+    if folder.is_file():
+        raise BadInput(f"{folder} must be a folder of exercises, got a file: name its folder")
     if _exercises(folder):
         return [folder]
     found = (
@@ -91,24 +93,33 @@ def progress(
 ) -> Learner:
     """Run the exercises in the folder, each in a fresh kernel.
 
-    Raises `BadInput` where a file is no notebook, or what runs it is not installed.
+    A file that is no notebook is an answer that is wrong. Raises `BadInput` where what runs them
+    is not installed.
     """
     learner = Learner(folder)
     for name, path in _exercises(folder).items():
         on_notebook(path)
-        learner.answers += answers(name[:2], path, limits or Limits())
+        try:
+            learner.answers += answers(name[:2], path, limits or Limits())
+        except BadInput as error:  # the others are looked at all the same
+            learner.answers.append(Answer(name[:2], "the file", WRONG, str(error)))
     return learner
 
 
 def _exercises(folder: Path) -> dict[str, Path]:
     """The exercises there, by the file's name, in order."""
     names = [Path(place).name for place in notebooks() if place.startswith("exercises/")]
-    places = ((name, where / name) for name in names for where in (folder / "exercises", folder))
-    return {name: path for name, path in places if path.is_file() and _is_exercise(path)}
+    found = {name: folder / name for name in names if _is_exercise(folder / name)}
+    inside = {name: folder / "exercises" / name for name in names}
+    return found | {name: path for name, path in inside.items() if path.is_file()}
 
 
 def _is_exercise(path: Path) -> bool:
-    return any("exercise" in c["metadata"] for c in read_notebook(path)["cells"])
+    """Whether the file is there and has blanks: beside the lessons, which have the same names."""
+    try:
+        return path.is_file() and bool(_with(read_notebook(path), "exercise"))
+    except BadInput:
+        return True  # which is told later
 
 
 def answers(number: str, path: Path, limits: Limits) -> list[Answer]:
@@ -116,6 +127,9 @@ def answers(number: str, path: Path, limits: Limits) -> list[Answer]:
     ours = read_notebook(next(p for n, p in notebooks().items() if n == f"exercises/{path.name}"))
     theirs = read_notebook(path)
     source = {c["metadata"]["exercise"]: c["source"] for c in _with(theirs, "exercise")}
+    if not source:
+        said = "it has lost the marks of its blanks: copy your lines into a new copy"
+        return [Answer(number, "the file", WRONG, said)]
     empty = {c["metadata"]["exercise"]: c["source"] for c in _with(ours, "exercise")}
     checks = {c["metadata"]["check"]: c["source"] for c in _with(ours, "check")}
     begun = [name for name in empty if source.get(name, empty[name]).strip() != empty[name].strip()]
@@ -158,6 +172,7 @@ def _checked(notebook: Any, begun: list[str], limits: Limits) -> dict[str, tuple
     found = dict.fromkeys(begun, (NOT_REACHED, ""))
     with _kernel(notebook, limits) as run:
         waiting, at = set(begun), ""
+        broken: dict[str, tuple[str, str]] = {}
         for i, cell in enumerate(notebook.cells):
             at = cell.metadata.get("exercise") or cell.metadata.get("check") or at
             if not waiting:
@@ -172,7 +187,14 @@ def _checked(notebook: Any, begun: list[str], limits: Limits) -> dict[str, tuple
             name = cell.metadata.get("check")
             if name in waiting:
                 waiting.discard(name)
-                found[name] = _verdict(cell)
+                found[name] = broken.get(name) or _verdict(cell)
+            elif "exercise" in cell.metadata and any(
+                o.output_type == "error" for o in cell.outputs
+            ):
+                broken[at] = _verdict(cell)  # as with a missing colon: its check would not say it
+    for name in waiting & {n for n in found if found[n] == (NOT_REACHED, "")}:
+        if not any(c.metadata.get("check") == name for c in notebook.cells):
+            found[name] = NOT_REACHED, "the cell that checks it is gone: take it from a new copy"
     return found
 
 

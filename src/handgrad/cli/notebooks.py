@@ -16,8 +16,9 @@ def notebooks(
         bool, typer.Option("--force", help="Overwrite files that you have changed.")
     ] = False,
     reset: Annotated[
-        str, typer.Option(metavar="NN:BLANK", help="Empty one blank of the exercises in DIR again.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="NN:BLANK", help="Empty one blank of the exercises in DIR again."),
+    ] = None,
 ) -> int:
     """Copy the notebooks, their exercises and a guide for teachers into a folder of yours.
 
@@ -26,7 +27,7 @@ def notebooks(
     """
     from handgrad.notebooks import copy_notebooks, reset_blank
 
-    if reset:
+    if reset is not None:
         print(f"{reset} is empty again in {reset_blank(folder, reset)}")
         return 0
     copied, kept = copy_notebooks(folder, force)

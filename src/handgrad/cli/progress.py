@@ -91,6 +91,7 @@ def of_one(learner: "Learner") -> "Table":
 def of_all(learners: Iterable["Learner"]) -> "Table":
     """A row for each learner: how many blanks of each notebook are right."""
     from rich.table import Table
+    from rich.text import Text
 
     learners = list(learners)
     numbers = sorted({a.notebook for one in learners for a in one.answers})
@@ -101,5 +102,5 @@ def of_all(learners: Iterable["Learner"]) -> "Table":
             states = [a.state for a in one.answers if a.notebook == number]
             counts.append(f"{states.count('right')}/{len(states)}")
         wrong = sum(a.state == "wrong" for a in one.answers)
-        table.add_row(one.folder.name, *counts, str(wrong), one.next or "all is right")
+        table.add_row(Text(one.folder.name), *counts, str(wrong), one.next or "all is right")
     return table

@@ -10,7 +10,7 @@ from typing import Any
 
 from handgrad.errors import BadInput
 from handgrad.files import make_folder, reason, write_whole
-from handgrad.inputs import file_path
+from handgrad.inputs import file_path, shown
 
 GUIDE = "teachers_guide.md"
 
@@ -62,10 +62,11 @@ def reset_blank(folder: Path, name: str) -> Path:
     """
     number, _, blank = name.partition(":")
     sources = {n: p for n, p in notebooks().items() if n.startswith(f"exercises/{number}_")}
-    if len(sources) != 1:
-        raise BadInput(f"a blank to reset must be like 01:dW2, got {name}: no exercise {number}")
+    if len(sources) != 1 or not blank:
+        raise BadInput(f"a blank to reset must be like 01:dW2, got {shown(name)}")
     ((place, source),) = sources.items()
-    path = file_path("folder", folder) / place
+    inside = file_path("folder", folder) / Path(place).name
+    path = inside if inside.is_file() and folder.name == "exercises" else folder / place
     new, old = read_notebook(source), read_notebook(path)
     empty = {c["metadata"].get("exercise"): c["source"] for c in new["cells"]}
     cells = [c for c in old["cells"] if c["metadata"].get("exercise") == blank]
