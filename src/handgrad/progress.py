@@ -128,8 +128,8 @@ def answers(number: str, path: Path, limits: Limits) -> list[Answer]:
     theirs = read_notebook(path)
     source = {c["metadata"]["exercise"]: c["source"] for c in _with(theirs, "exercise")}
     if not source:
-        said = "it has lost the marks of its blanks: copy your lines into a new copy"
-        return [Answer(number, "the file", WRONG, said)]
+        lost = "it has lost the marks of its blanks: copy your lines into a new copy"
+        return [Answer(number, "the file", WRONG, lost)]
     empty = {c["metadata"]["exercise"]: c["source"] for c in _with(ours, "exercise")}
     checks = {c["metadata"]["check"]: c["source"] for c in _with(ours, "check")}
     begun = [name for name in empty if source.get(name, empty[name]).strip() != empty[name].strip()]
