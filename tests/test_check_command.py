@@ -66,7 +66,7 @@ def test_nothing_can_be_said_exits_with_3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "user.py must be a Python file that exists"),
+        (None, "FILE must be a Python file that exists, got 'user.py'"),
         ("x = 1", "user.py must define params, loss and grads"),
         ("import numpy as np\nparams = {}\nloss = grads = print", "params must be a dict"),
     ],

@@ -403,7 +403,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(tmp_path: Path) -> None:
         ("--lr 1e-50", "lr must be a float32 above 0, got 1e-50"),
         ("--seeds 1000000000000", "a sweep must be of at most 100,000,000 trainings"),
         ("--seed 18446744073709551616", "seed must be below 2⁶⁴"),
-        ("--from here --resume", "--from draws what is there: leave out --out and --resume"),
+        ("--from here --resume", "--from draws what is there: leave out --resume"),
         ("--lr 0", "lr must be a finite number above 0, got 0.0"),
         ("--hidden 0", "hidden must be a whole number of at least 1, got 0"),
         ("--init xavier", "init must be he or normal:SD with a finite SD above 0, got 'xavier'"),
