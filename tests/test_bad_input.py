@@ -71,6 +71,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "says"), COMMANDS, ids=[line for line, _ in COMMANDS])
 def test_a_command_refuses_it_in_one_line(line: str, says: str, tmp_path: Path) -> None:
     import shlex
@@ -336,6 +337,7 @@ def test_one_writes_at_a_time(line: list[str], tmp_path: Path) -> None:
     assert not [*tmp_path.rglob("*.lock")]
 
 
+@pytest.mark.slow
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     import os
 
@@ -362,6 +364,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_nobody_elses_file_is_removed(tmp_path: Path) -> None:
     for name in ("uv.lock", "uv.part"):
         (tmp_path / name).write_text("precious")
@@ -401,6 +404,7 @@ def test_an_engine_cannot_have_the_name_that_stands_for_all() -> None:
 TORCH = "import torch\nmodule = torch.nn.Linear(2, 1).double()\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -433,6 +437,7 @@ def test_an_object_has_what_its_class_has(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_backend_that_is_not_there_and_a_pipe_that_closes(tmp_path: Path) -> None:
     code = (
         "import os, sys; os.environ |= {'MPLBACKEND': 'nosuch', 'COLUMNS': '0'};"
@@ -449,6 +454,7 @@ def test_a_backend_that_is_not_there_and_a_pipe_that_closes(tmp_path: Path) -> N
     assert piped.stdout == "141\n"
 
 
+@pytest.mark.slow
 def test_the_environment_is_told_too(tmp_path: Path) -> None:
     """A folder where a file is to be written; numba's settings; a struct.py beside the file."""
     (tmp_path / "here" / "history.csv").mkdir(parents=True)

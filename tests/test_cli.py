@@ -307,6 +307,7 @@ def test_results_in_json_are_numbers_or_null() -> None:
         to_json({"x": np.nan})
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_shows_every_number(tmp_path: Path) -> None:
     command = ["verify", *SMALL, "--out", "here"]
     wide, narrow = (handgrad(*command, cwd=tmp_path, columns=n).stdout for n in (200, 20))

@@ -312,6 +312,7 @@ def test_rounding_changes_no_fingerprint() -> None:
             assert fingerprint("a", *noisy) == fingerprint("a", *flat), blank.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", LESSONS)
 def test_the_notebooks_are_what_is_committed(number: str) -> None:
     made = nbformat.writes(build.build_exercise(LESSONS[number])).encode() + b"\n"
@@ -334,6 +335,7 @@ def test_nothing_that_is_to_be_written_stands_in_the_exercise(number: str) -> No
             assert not [text for text in there if before not in text], (name, answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS)
 def test_filled_in_it_runs_to_its_end_and_left_blank_it_stops_at_its_own(number: str) -> None:
     cells = [c for c in committed(number).cells if c.cell_type == "code"]

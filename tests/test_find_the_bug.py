@@ -62,6 +62,7 @@ def test_the_wrong_parameters_are_named_and_no_other() -> None:
     assert sorted([*WRONG, *RIGHT]) == list(range(1, 14))
 
 
+@pytest.mark.slow
 def test_the_exercise_stops_at_each_copy_that_has_a_mistake() -> None:
     given: dict[str, Any] = {"__name__": "__main__"}
     mended = {
