@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import build
 import nbformat
 import psutil
 import pytest
@@ -168,3 +169,41 @@ def test_what_a_cell_itself_raises_is_told_and_a_missing_check_too(tmp_path: Pat
         NOT_REACHED,
         "the cell that checks it is gone: take it from a new copy",
     )
+
+
+@pytest.mark.slow
+def test_programs_to_mend_are_right_where_nothing_was_to_be_mended(tmp_path: Path) -> None:
+    copy_notebooks(tmp_path)
+    file = tmp_path / "exercises" / "05_find_the_bug.ipynb"
+    for other in (tmp_path / "exercises").glob("0[1-4]*"):
+        other.unlink()
+    notebook = nbformat.read(file, 4)
+    for cell in notebook.cells:
+        if cell.metadata.get("exercise") == "program 1":
+            cell.source = cell.source.replace('"b1": dh1.sum', '"b1": da1.sum')
+        if "def verdict(" in cell.source:
+            cell.source = "def verdict(*_): print('✓')"  # ours is run all the same
+    file.write_text(nbformat.writes(notebook))
+    found = states(tmp_path)
+    right = [int(name.split()[1]) for name, (state, _) in found.items() if state == RIGHT]
+    assert right == [1, 2, 6, 11]
+    assert {state for state, _ in found.values()} == {RIGHT, EMPTY}
+
+
+@pytest.mark.slow
+def test_all_of_it_filled_in_is_all_right(tmp_path: Path) -> None:
+    """One pass of each exercise in a kernel, from its first cell to its last check."""
+    copy_notebooks(tmp_path)
+    mended = nbformat.read(build.NOTEBOOKS / "05_find_the_bug.ipynb", 4).cells
+    programs = {f"program {c.source.split('(')[0][11:]}": c.source for c in mended}
+    for file in sorted((tmp_path / "exercises").glob("*.ipynb")):
+        right = sources(file.name[:2]) | programs
+        notebook = nbformat.read(file, 4)
+        for cell in notebook.cells:
+            cell.source = right.get(cell.metadata.get("exercise", ""), cell.source)
+            cell.source = cell.source.replace('guess = "?"', 'guess = "yes"')
+        file.write_text(nbformat.writes(notebook))
+    learner = progress(tmp_path)
+    assert not [a for a in learner.answers if a.state != RIGHT]
+    assert len(learner.answers) == 23 + 13
+    assert learner.next == ""
