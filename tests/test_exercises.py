@@ -364,3 +364,44 @@ def test_the_helper_is_short_enough_to_be_read() -> None:
     code = re.sub(r'"""[^"]*?"""', "", pasted)
     lines = [line for line in code.splitlines() if line.strip() and "#" not in line.split()[0]]
     assert len(lines) < 80
+
+
+UNUSUAL = {
+    "relu": "def relu(a):\n    return np.where(a > 0, a, 0)",
+    "relu_derivative": "def relu_derivative(a):\n    return 1.0 * (a > 0)",
+    "loss": "def loss(f, y):\n    return float(0.5 * np.mean((f - y) ** 2))",
+    "central_difference": """\
+def central_difference(loss_at, at, step):
+    slopes = np.zeros_like(at)
+    for i in range(at.size):
+        up, down = at.copy(), at.copy()
+        up.flat[i] += step
+        down.flat[i] -= step
+        slopes.flat[i] = (loss_at(up) - loss_at(down)) / (2 * step)
+    return slopes""",
+    "sgd": """\
+def moved(p, d, lr):
+    return p - lr * d
+
+
+def sgd(params, x, y, order, batch_size, lr):
+    for rows in order:
+        for i in range(0, len(rows), batch_size):
+            batch = rows[i : i + batch_size]
+            slopes = backward(x[batch], y[batch], *params)
+            params = [moved(p, d, lr) for p, d in zip(params, slopes)]
+            yield tuple(params)""",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_the_lesson_goes_on_with_a_right_answer_in_an_unusual_form(name: str) -> None:
+    filled_in = sources("01") | {name: UNUSUAL[name]}
+    cells = [c for c in committed("01").cells if c.cell_type == "code"]
+    texts = [filled_in.get(c.metadata.get("exercise", ""), c.source) for c in cells]
+    said = "".join(inprocess.run([text.replace('"?"', '"no"') for text in texts]))
+    assert said.count("✓") == 14
+    assert "with wrong bias gradients: held-out accuracy 0.978" in said
+    assert "accuracy 0.758, at least 0.93: no, as you said" in said
+    assert ("Not proved" in said) == (name in ("relu", "relu_derivative", "loss"))
