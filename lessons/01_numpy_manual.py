@@ -648,8 +648,10 @@ def pairs(dtype: type, step: float) -> tuple[list[tuple[Array, Array]], float]:
     slopes = []
     for k, p in enumerate(ps):
         others = ps[:k], ps[k + 1 :]
-        loss_at = lambda at: loss(forward(x, *others[0], at, *others[1])[2], y)  # noqa: E731
-        slopes.append(central_difference(loss_at, p, step))
+        slope = central_difference(
+            lambda at: loss(forward(x, *others[0], at, *others[1])[2], y), p, step
+        )
+        slopes.append(slope)
     return list(zip(backward(x, y, *ps), slopes, strict=True)), slope_bound(x, y, *ps, step)
 
 
@@ -794,6 +796,9 @@ plt.show()
 #
 # Suppose both bias gradients are averaged once more: a mean where the sum belongs, since `df` has the
 # $1/B$ already. They are $B$ times too small. What does the loss curve say?
+
+# %% only="exercise" folded="A training with any backward pass"
+# include exercise: sgd_with
 
 # %%
 def wrong_backward(x: Array, y: Array, W1: Array, b1: Array, W2: Array, b2: Array) -> Four:
@@ -964,11 +969,7 @@ for name, wrong in (("wrong_backward", wrong_backward), ("nudged_backward", nudg
 
 def accuracy_with(other: Callable[..., Four]) -> float:
     """The held-out accuracy that mini-batch SGD reaches with another backward pass."""
-    last = tuple(params)
-    for epoch in order:
-        for batch in np.split(epoch, range(BATCH_SIZE, len(epoch), BATCH_SIZE)):
-            slopes = other(x_train[batch], y_train[batch], *last)
-            last = tuple(p - LR * d for p, d in zip(last, slopes, strict=True))
+    *_, last = sgd_with(other, params, x_train, y_train, order, BATCH_SIZE, LR)
     return float(((forward(x_val, *last)[2] >= 0.5) == (y_val == 1)).mean())
 
 

@@ -292,17 +292,17 @@ plt.show()
 # Two questions. Write `"yes"` or `"no"` where the `"?"` stands, before you run the cell.
 
 # %% only="exercise" folded="Your guess, held to what happens"
-# include exercise: predicted
+# include exercise: predicted, sgd_with
 
 
 def accuracy_with(change: Callable[..., Any]) -> float:
     """The held-out accuracy that mini-batch SGD reaches when every gradient is changed."""
-    last = [to_native(p) for p in params]
-    for epoch in order:
-        for batch in np.split(epoch, range(BATCH_SIZE, len(epoch), BATCH_SIZE)):
-            slopes = backward(x[batch], y[batch], *(p.detach().clone() for p in last))
-            pairs = zip(last, change(*slopes), strict=True)
-            last = [p - LR * d.detach() for p, d in pairs]
+
+    def other(x: Tensor, y: Tensor, *now: Tensor) -> list[Tensor]:
+        slopes = change(*backward(x, y, *(p.clone() for p in now)))
+        return [d.detach() for d in slopes]
+
+    *_, last = sgd_with(other, [to_native(p) for p in params], x, y, order, BATCH_SIZE, LR)
     f = numpy_forward(x_val, *(p.numpy() for p in last))[2]
     return float(((f >= 0.5) == (y_val == 1)).mean())
 

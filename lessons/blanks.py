@@ -32,16 +32,9 @@ LINK = re.compile(r"^(\w+) = (.+?)(?:  #.*)?$", re.MULTILINE)
 TRY = "\n## Try\n"
 
 WRONG_SGD = '''\
-def wrong_sgd(
-    params: Sequence[Array], x: Array, y: Array, order: Array, batch_size: int, lr: float
-) -> Iterator[tuple[Array, ...]]:
+def wrong_sgd(*arguments: Any) -> Iterator[Four]:
     """Mini-batch SGD with `wrong_backward`."""
-    now = tuple(params)
-    for epoch in order:
-        for batch in np.split(epoch, range(batch_size, len(epoch), batch_size)):
-            slopes = wrong_backward(x[batch], y[batch], *now)
-            now = tuple(p - lr * d for p, d in zip(now, slopes, strict=True))
-            yield now
+    return sgd_with(wrong_backward, *arguments)
 '''
 
 PROOF = """\
@@ -144,7 +137,6 @@ def exercise(notebook: Any, lesson: str, pasted: str) -> Any:
         if "def wrong_sgd(" in cell.source:  # its lines are those of sgd, which is a blank
             before, _, _ = cell.source.partition("def wrong_sgd(")
             cell.source = before + WRONG_SGD
-            cell.metadata["folded"] = "The wrong backward pass, and a training with it"
     title, rest = cells[0].source.split("\n", 1)
     cells[0].source = f"{title.replace('# ', '# Exercise ', 1)}\n\n{HOW}\n{rest}"
     first = next(i for i, c in enumerate(cells) if "require(" in c.source) + 1
@@ -182,8 +174,7 @@ def _found(cells: list[Any], blank: Blank) -> tuple[int, str]:
         if blank.link:
             found = LINK.match(cell.source)
             if found and found[1] == blank.name:
-                arguments = ", ".join(blank.given.split())
-                return i, f"def {blank.function}({arguments}):\n    return {found[2]}\n"
+                return i, f"def {blank.use}:\n    return {found[2]}\n"
             continue
         for node in ast.parse(cell.source).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == head:
@@ -207,18 +198,17 @@ def _opened(cell: Any, blank: Blank, source: str) -> Iterator[Any]:
     asked = [_code(blanked(blank, source), exercise=blank.name), _code(check, check=blank.name)]
     if blank.link:
         after = cell.source.partition("\n")[2]
-        arguments = ", ".join(blank.given.split())
-        used = _code(f"{blank.name} = {blank.function}({arguments})\n{after}")
-        yield from [*asked, used]
+        yield from [*asked, _code(f"{blank.name} = {blank.use}\n{after}")]
         return
     before, _, after = cell.source.partition(source.strip("\n"))
-    for text, kept in ((before, False), ("", True), (after, False)):
-        if kept:
-            yield from asked
-        elif text.strip():
-            part = deepcopy(cell)
-            part.source = text.strip("\n")
-            yield part
+    yield from [*_part(cell, before), *asked, *_part(cell, after)]
+
+
+def _part(cell: Any, text: str) -> list[Any]:
+    """The cell with that text alone; none if there is no text."""
+    part = deepcopy(cell)
+    part.source = text.strip("\n")
+    return [part] if text.strip() else []
 
 
 def blanked(blank: Blank, source: str) -> str:

@@ -61,6 +61,11 @@ class Blank:
         return f"find_{self.name}" if self.link else self.name
 
     @property
+    def use(self) -> str:
+        """A link's function with its arguments."""
+        return f"{self.function}({', '.join(self.given.split())})"
+
+    @property
     def called(self) -> str:
         """The name of the function that the check calls."""
         return self.call.split("(")[0].removeprefix("def ") if self.call else self.function
@@ -519,16 +524,17 @@ def wrong_parts(results: list[list[Array]], right: list[list[Array]]) -> list[in
 
 
 def fits(results: list[list[Array]], right: list[list[Array]]) -> bool:
-    pairs = [
-        (a, r) for rs, qs in zip(results, right, strict=True) for a, r in zip(rs, qs, strict=False)
-    ]
+    """Whether they are like the right ones in number, shape and dtype, finite, and not right."""
     if [len(rs) for rs in results] != [len(qs) for qs in right]:
         return False
+    pairs = [
+        (a, r) for rs, qs in zip(results, right, strict=True) for a, r in zip(rs, qs, strict=True)
+    ]
     if any(a.shape != r.shape or (a.dtype != r.dtype and r.dtype != bool) for a, r in pairs):
         return False
     with np.errstate(all="ignore"):
         finite = all(np.isfinite(a).all() for a, _ in pairs)
-    return finite and not all(np.allclose(a, r, rtol=1e-9, atol=1e-12) for a, r in pairs)
+    return finite and bool(wrong_parts(results, right))
 
 
 def run(blank: Blank, source: str, scope: Mapping[str, Any], both: list[Case]) -> list[list[Array]]:

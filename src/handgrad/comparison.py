@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from handgrad.problem import Array
-from handgrad.stages import REFERENCE, STAGES
-
-BREAKS = (Exception, SystemExit)
-"""What an engine may raise; Ctrl-C is not its own."""
+from handgrad.stages import BREAKS, REFERENCE, STAGES
 
 ALL = "all"
 """Stands for the stage where a run decides nothing."""

@@ -7,7 +7,7 @@ of its results: only one who made that mistake can read it.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from inspect import signature
 from typing import Any
@@ -140,3 +140,21 @@ def predicted(guess: str, reached: float, wanted: float) -> None:
     came = "yes" if reached >= wanted else "no"
     said = "as you said" if guess == came else f"you said {guess}: what did you not think of?"
     print(f"accuracy {reached:.3f}, at least {wanted}: {came}, {said}")
+
+
+def sgd_with(
+    backward: Callable[..., Any],
+    params: Sequence[Any],
+    x: Any,
+    y: Any,
+    order: np.ndarray,
+    batch_size: int,
+    lr: float,
+) -> Iterator[tuple[Any, ...]]:
+    """Mini-batch SGD with any backward pass, on arrays or tensors that record nothing."""
+    now = tuple(params)
+    for epoch in order:
+        for batch in np.split(epoch, range(batch_size, len(epoch), batch_size)):
+            slopes = backward(x[batch], y[batch], *now)
+            now = tuple(p - lr * d for p, d in zip(now, slopes, strict=True))
+            yield now

@@ -73,11 +73,8 @@ def learners(folder: Path) -> list[Path]:
         raise BadInput(f"{folder} must be a folder of exercises, got a file: name its folder")
     if _exercises(folder):
         return [folder]
-    found = (
-        [path for path in sorted(folder.iterdir()) if path.is_dir() and _exercises(path)]
-        if (folder.is_dir())
-        else []
-    )
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in inside if path.is_dir() and _exercises(path)]
     if not found:
         raise BadInput(
             f"{folder} must hold exercises, or learners' folders that do, and holds none: make "
@@ -124,7 +121,7 @@ def _is_exercise(path: Path) -> bool:
 
 def answers(number: str, path: Path, limits: Limits) -> list[Answer]:
     """The state of each blank of one notebook."""
-    ours = read_notebook(next(p for n, p in notebooks().items() if n == f"exercises/{path.name}"))
+    ours = read_notebook(notebooks()[f"exercises/{path.name}"])
     theirs = read_notebook(path)
     source = {c["metadata"]["exercise"]: c["source"] for c in _with(theirs, "exercise")}
     if not source:

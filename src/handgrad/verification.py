@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from handgrad import exact
-from handgrad.comparison import ALL, BREAKS, Comparison, guarded, raised
+from handgrad.comparison import ALL, Comparison, guarded, raised
 from handgrad.errors import BadInput
 from handgrad.extras import Missing
 from handgrad.history import Epoch
 from handgrad.inputs import require_functions, require_type, whole_number
 from handgrad.problem import Problem
-from handgrad.stages import REFERENCE, STAGES, Stage, load, require_device
+from handgrad.stages import BREAKS, REFERENCE, STAGES, Stage, load, require_device
 from handgrad.training import Run, require_room_for, train
 from handgrad.witnesses import (
     check_exact,

@@ -15,7 +15,7 @@ import numpy as np
 
 from handgrad import exact
 from handgrad.checker.slopes import Slopes
-from handgrad.comparison import ALL, BREAKS, Comparison, blamed, compare, label, raised
+from handgrad.comparison import ALL, Comparison, blamed, compare, label, raised
 from handgrad.parity import (
     FORWARD,
     GRADIENTS,
@@ -29,7 +29,7 @@ from handgrad.parity import (
 )
 from handgrad.problem import Array, Parameters, Problem
 from handgrad.rounding import RUN_LIMIT
-from handgrad.stages import REFERENCE, Stage
+from handgrad.stages import BREAKS, REFERENCE, Stage
 from handgrad.training import Run
 
 

@@ -19,6 +19,8 @@ from handgrad.problem import Array
 
 STAGES = ("numpy_manual", "pytorch_no_autograd", "pytorch_autograd", "pytorch_nn_module")
 REFERENCE = STAGES[0]
+BREAKS = (Exception, SystemExit)
+"""What an engine may raise; Ctrl-C is not its own."""
 
 
 @runtime_checkable
@@ -78,10 +80,7 @@ def require_device(stage: Stage, device: str, dtype: str) -> None:
     """Raises `BadInput` unless the stage can hold numbers of that dtype on that device."""
     try:
         stage.to_numpy(stage.to_native(np.zeros(1, dtype), device))
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # PyTorch has a type of its own for nearly every reason
+    except BREAKS as error:  # PyTorch has a type of its own for nearly every reason
         said = str(error).split("\n")[0]
         raise BadInput(
             f"device must be one that {stage.name} can use for {dtype}, got {shown(device)} "
