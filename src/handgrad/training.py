@@ -32,8 +32,8 @@ ROOM = 2**22
 """Samples × units that are computed at once for the history: 32 MB an array."""
 
 
-_Pieces = Sequence[tuple[Any, Any, Array, float]]
-"""Samples in pieces: x, y, y as an array, and the piece's share of all."""
+_Piece = tuple[Any, Any, Array, float]
+"""Some of the samples: x, y, y as an array, and the piece's share of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ class _Training:
     def snapshot(self, native: Iterable[Any]) -> Parameters:
         return Parameters(*(np.array(self.stage.to_numpy(p)) for p in native))
 
-    def pieces(self, x: Any, y: Any, labels: Array) -> _Pieces:
+    def pieces(self, x: Any, y: Any, labels: Array) -> Sequence[_Piece]:
         n, size = len(labels), max(1, ROOM // self.problem.config.hidden)
         parts = [slice(i, min(i + size, n)) for i in range(0, n, size)]
         return [(x[p], y[p], labels[p], (p.stop - p.start) / n) for p in parts]
@@ -208,8 +208,7 @@ class _Training:
     def epoch(self, epoch: int, updates: Iterator[Any]) -> Any:
         """The parameters after one more epoch of updates, which are timed and recorded."""
         steps, made, began = self.problem.config.steps_per_epoch, 0, perf_counter()
-        for native in islice(updates, steps):
-            made += 1
+        for made, native in enumerate(islice(updates, steps), 1):  # noqa: B007
             if self.trajectory is not None:
                 paused = perf_counter()
                 self.trajectory.append(_flat(self.snapshot(native)))
@@ -227,11 +226,11 @@ class _Training:
         """One row of the history, computed with the stage's own functions."""
         loss, right, active = self.means(self.train, params)
         val_loss, val_right, _ = self.means(self.val, params)
-        norms = (float(np.sqrt(np.vdot(d, d))) for d in self.gradient(params))
+        norms = [math.sqrt(np.vdot(d, d)) for d in self.gradient(params)]
         numbers: Any = (loss, val_loss, right, val_right, *norms, active)
         return Epoch(epoch, *numbers)
 
-    def means(self, pieces: _Pieces, params: Any) -> tuple[float, float, float]:
+    def means(self, pieces: Sequence[_Piece], params: Any) -> tuple[float, float, float]:
         """The loss, the accuracy, and the share of a1 above 0, over all samples."""
         stage, number = self.stage, self.stage.to_numpy
         loss = right = active = 0.0
@@ -243,13 +242,19 @@ class _Training:
             active += share * (np.count_nonzero(on) / on.size)
         return loss, right, active
 
-    def gradient(self, params: Any) -> tuple[Array, ...]:
+    def gradient(self, params: Any) -> list[Array]:
         """dW1, db1, dW2, db2 over the whole training set."""
-        pieces = (
-            [share * self.stage.to_numpy(d) for d in self.stage.backward(x, y, *params)]
-            for x, y, _, share in self.train
-        )
-        return tuple(sum(same) for same in zip(*pieces, strict=True))
+        first, *rest = self.train
+        total = self.part(first, params)
+        for piece in rest:
+            total = [t + d for t, d in zip(total, self.part(piece, params), strict=True)]
+        return total
+
+    def part(self, piece: _Piece, params: Any) -> list[Array]:
+        """What one piece adds to dW1, db1, dW2, db2."""
+        x, y, _, share = piece
+        gradients = [self.stage.to_numpy(d) for d in self.stage.backward(x, y, *params)]
+        return gradients if share == 1 else [share * d for d in gradients]
 
     def first_bad_step(self, done: Checkpoint, order: Array) -> int:
         """Goes through the next epoch again: the first step after which a number is not finite."""
