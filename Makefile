@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test quick lint bench notebooks clean
+.PHONY: run test quick lint bench notebooks explorer clean
 
 run: $(READY)
 	$(BIN)/handgrad verify
@@ -22,11 +22,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then cd explorer && npm ci --silent && npm run --silent lint; \
+	else echo "make lint: explorer/ was left out, for want of npm"; fi
 
 bench: $(READY)
 	$(BIN)/python benchmarks/ladder.py
 	$(BIN)/python benchmarks/gradcheck.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/explore.py
 
 notebooks: $(READY)
 	$(BIN)/python lessons/build.py
@@ -37,5 +40,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
+# The page's script and style, from TypeScript. A Python user needs no Node: they are committed.
+explorer:
+	cd explorer && npm ci --silent && npm run --silent build
+
 clean:
-	rm -rf .venv
+	rm -rf .venv explorer/node_modules

@@ -48,6 +48,8 @@ def __getattr__(name: str) -> Any:
 
             with needed_for(name):
                 return getattr(import_module(f"handgrad.{home}"), name)
+    if name == "explore":
+        return import_module("handgrad.explore")
     raise AttributeError(f"module 'handgrad' has no attribute {name!r}")
 
 

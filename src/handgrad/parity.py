@@ -93,10 +93,11 @@ def run_bound(problem: Problem, run: Run | None = None) -> float:
         return math.inf
     order = np.asarray(p.order)  # the recorded runs are no smaller
     given = p.params, p.x_train, p.y_train, order, c.batch_size, c.lr
-    return rounding.run_bound(load(REFERENCE).sgd, *given, _split(_recorded(run)[1:]))
+    return rounding.run_bound(load(REFERENCE).sgd, *given, split(recorded(run)[1:]))
 
 
-def _recorded(run: Run) -> Array:
+def recorded(run: Run) -> Array:
+    """(steps + 1, 4h + 1): all parameters before the first step and after every one."""
     if run.trajectory is None:
         raise BadInput("both runs must be recorded: train them with record=True")
     return run.trajectory
@@ -152,7 +153,7 @@ def agreement(run: Run, reference: Run, bound: float | None = None) -> Agreement
         run.problem.config != problem.config or run.problem.digest() != problem.digest()
     ):
         raise BadInput("both runs must be of one problem: make it once and train both on it")
-    one, other = _recorded(run), _recorded(reference)
+    one, other = recorded(run), recorded(reference)
     bound = run_bound(problem) if bound is None else bound
     both = min(len(one), len(other))
     gaps = abs(one[:both] - other[:both])
@@ -180,14 +181,14 @@ def parameter_at(column: int, hidden: int) -> tuple[str, tuple[int, ...]]:
     >>> parameter_at(5, hidden=2)
     ('b1', (1,))
     """
-    for name, columns in _split(np.arange(4 * hidden + 1))._asdict().items():
+    for name, columns in split(np.arange(4 * hidden + 1))._asdict().items():
         where = np.argwhere(columns == column)
         if len(where):
             return name, tuple(map(int, where[0]))
     raise BadInput(f"column must be below {4 * hidden + 1}, got {column}")
 
 
-def _split(flat: Array) -> Parameters:
+def split(flat: Array) -> Parameters:
     """The parameters (…, 4h + 1) in a row, as four arrays with the same leading axes."""
     h, ahead = flat.shape[-1] // 4, flat.shape[:-1]
     W1, b1, W2, b2 = np.split(flat, [2 * h, 3 * h, 4 * h], axis=-1)

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 from handgrad.comparison import Comparison
 from handgrad.exact import Proof
 from handgrad.extras import Missing, needed_for
-from handgrad.files import write_whole
+from handgrad.files import without_nan, write_whole
 from handgrad.history import Epoch
 from handgrad.parity import FORWARD, GRADIENTS
 from handgrad.stages import REFERENCE
@@ -198,12 +197,3 @@ def _number(value: float) -> str:
 
 def _microseconds(run: Run | None) -> str:
     return f"{run.seconds / run.timed_steps * 1e6:.0f}" if run and run.timed_steps else MISSING
-
-
-def without_nan(value: Any) -> Any:
-    """The same with None for every number that is not finite, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -130,6 +130,29 @@ def verify(
     return Verification(problem, tuple(engines), tuple(comparisons), runs, proof, left_out)
 
 
+def compare_runs(
+    problem: Problem,
+    *,
+    device: str = "cpu",
+    on_epoch: Callable[[str, int, Epoch], None] | None = None,
+) -> Verification:
+    """Train all installed stages, and compare the parameters after every step: nothing else.
+
+    >>> from handgrad import Config, make_problem
+    >>> compare_runs(make_problem(Config(epochs=2))).ok
+    True
+    """
+    require_type("problem", problem, Problem)
+    stages, left_out = _installed()
+    require_room_for(problem, records=len(stages) + 2)
+    engines = _by_name(stages)
+    for engine in stages:
+        require_device(engine, device, problem.config.dtype)
+    runs, failures = train_all(engines, problem, device, on_epoch)
+    comparisons = *failures, *check_runs(runs, problem)
+    return Verification(problem, tuple(engines), comparisons, runs, "not asked for", left_out)
+
+
 def _installed() -> tuple[list[Stage], dict[str, str]]:
     """The stages that can be loaded; why the others cannot, by name."""
     stages, left_out = [], {}

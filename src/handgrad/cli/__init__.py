@@ -16,6 +16,7 @@ import typer
 from handgrad import __version__
 from handgrad.cli.bars import Stopped, signals
 from handgrad.cli.check import check
+from handgrad.cli.explore import explore
 from handgrad.cli.notebooks import notebooks
 from handgrad.cli.progress import progress
 from handgrad.cli.sweep import sweep
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 EXAMPLES: dict[Callable[..., int], tuple[str, str]] = {
     verify: ("verify", "verify --seed 7 --hidden 3 --out here"),
+    explore: ("explore --open", "explore --hidden 4 --init normal:0.1 --out page.html"),
     train: ("train numpy_manual --epochs 50", "train pytorch_autograd --checkpoint run"),
     check: ("check examples/numpy_backward.py", "check mine.py:layer --rtol 1e-3"),
     sweep: ("sweep --seeds 1000 --hidden 2,4,8", "sweep --from sweeps/HASH"),

@@ -42,6 +42,7 @@ def check(
     from handgrad import report
     from handgrad.checker.report import PASS
     from handgrad.checker.user_file import UserError, check_in_a_process
+    from handgrad.files import without_nan
 
     try:
         found = check_in_a_process(target, points=points, rtol=rtol, resolve=resolve, seed=seed)
@@ -53,7 +54,7 @@ def check(
         return 2
     if as_json:
         content = {"verdict": found.verdict, **asdict(found)}
-        print(report.to_json(report.without_nan(content)), end="")
+        print(report.to_json(without_nan(content)), end="")
     else:
         print(found)
     return {PASS: 0, "fail": 1}.get(found.verdict, 3)

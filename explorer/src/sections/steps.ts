@@ -1,0 +1,151 @@
+/** 4. Forward, loss, backward, update: one step at a time, with all numbers. */
+
+import { type NumberArray, take } from "../array.ts";
+import { firstEpoch } from "../compare.ts";
+import { button, html, number, select, set, small, table } from "../dom.ts";
+import { backward, batches, NAMES, type Parameters, type Samples, updated } from "../network.ts";
+import { changed, framed, type Page, type Section } from "../page.ts";
+import type { State } from "../state.ts";
+import { label } from "./training.ts";
+
+const PHASES: [string, string[]][] = [
+  ["Forward", ["a1", "h1", "f"]],
+  ["Loss", ["L"]],
+  ["Backward", ["df", "dW2", "db2", "dh1", "da1", "dW1", "db1"]],
+  ["Update", ["W1", "b1", "W2", "b2"]],
+];
+export const STEPS = PHASES.flatMap(([phase, names]) => names.map((name) => ({ phase, name })));
+
+export function steps(page: Page): Section {
+  const { data, store } = page;
+  const { run } = data;
+  const real = data.epoch_bound === null ? null : firstEpoch(data);
+  const all = batches(run.train, real ? data.order : [], run.config.batch_size);
+  const options: [string, string][] = [
+    ["sample", "the chosen sample, at the epoch above"],
+    ...all.map((batch, i): [string, string] => [
+      String(i + 1),
+      `batch ${i + 1} of epoch 1, ${batch.x.shape[0]} samples`,
+    ]),
+  ];
+  const of = select("Go through", options, (value) => store.change({ of: value, step: 0 }));
+  const go = (step: number) =>
+    store.change({ step: Math.max(0, Math.min(STEPS.length - 1, step)) });
+  const back = button("Back", () => go(store.state.step - 1));
+  const on = button("Forward", () => go(store.state.step + 1), { class: "play" });
+  const marks = STEPS.map(({ phase, name }, i) =>
+    button(name, () => go(i), { class: "step", "aria-label": `${name}, ${phase}` }),
+  );
+  let begun = 0;
+  const path = PHASES.map(([phase, names]) => {
+    const own = marks.slice(begun, begun + names.length);
+    begun += names.length;
+    return html(
+      "div",
+      { class: "phase", role: "group", "aria-label": phase },
+      html("b", {}, phase),
+      ...own,
+    );
+  });
+  const body = html("div", { class: "panel", "aria-live": "polite" });
+  const landed = html("p", { class: "caption" });
+  if (real) landed.textContent = landing(page, real.after);
+  const element = framed(
+    "steps",
+    "4. Forward, loss, backward, update",
+    "See one update being made, a line at a time. The batches are the first epoch's own, in its own order.",
+    html("div", { class: "row" }, of.row, back, on),
+    html("div", { class: "phases" }, ...path),
+    body,
+    landed,
+  );
+
+  const given = (state: State): { samples: Samples; before: Parameters } => {
+    if (state.of === "sample" || !real) {
+      const rows = [state.sample];
+      const samples = { x: take(run.train.x, rows), y: take(run.train.y, rows) };
+      return { samples, before: run.params[state.shot] };
+    }
+    const i = Number(state.of) - 1;
+    return { samples: all[i], before: real.before[i] };
+  };
+
+  return {
+    element,
+    draw(state, before) {
+      if (!changed(state, before, "of", "step", "sample", "shot")) return;
+      of.input.value = state.of;
+      back.disabled = state.step === 0;
+      on.disabled = state.step === STEPS.length - 1;
+      marks.forEach((mark, i) => {
+        set(mark, { "aria-pressed": `${i === state.step}`, "data-done": `${i < state.step}` });
+      });
+      const { samples, before: p } = given(state);
+      body.replaceChildren(...told(page, samples, p, state.step));
+    },
+  };
+}
+
+/** Where the page's own first epoch ends, beside stage 1's. */
+function landing({ data }: Page, after: Parameters): string {
+  const theirs = data.run.params[data.run.epochs.indexOf(1)];
+  const gaps = NAMES.flatMap((name) =>
+    [...after[name].values].map((v, i) => Math.abs(v - theirs[name].values[i])),
+  );
+  return (
+    `After the ${data.steps_per_epoch} batches of epoch 1 the parameters computed here are at most ` +
+    `${small(Math.max(...gaps))} from those of ${data.stages[0]}; the bound is ${small(data.epoch_bound ?? 0)}.`
+  );
+}
+
+function told({ data }: Page, samples: Samples, p: Parameters, step: number): Node[] {
+  const { phase, name } = STEPS[step];
+  const trace = backward(samples, p);
+  const [line] = data.code[name]?.[data.stages[0]] ?? [];
+  const head = html("h3", {}, `${step + 1} of ${STEPS.length}. ${phase}: ${name}`);
+  const source = line ? [html("p", {}, html("code", {}, line.text))] : [];
+  if (phase !== "Update") {
+    const value = trace[name as keyof typeof trace];
+    return [head, ...source, ...values(name, value, samples)];
+  }
+  const key = name as keyof Parameters;
+  const gradient = trace[`d${key}`];
+  const after = updated(p, trace, data.run.config.lr);
+  const rows = [...p[key].values].map((v, i) => [
+    label(name, i),
+    v,
+    gradient.values[i],
+    after[key].values[i],
+  ]);
+  const rate = `after = before − ${data.run.config.lr} · gradient`;
+  return [
+    head,
+    ...source,
+    html("p", {}, rate),
+    table(`${name} before and after`, [name, "before", "gradient", "after"], rows),
+  ];
+}
+
+/** An array as a table: one row a sample, or a row of the parameter. */
+function values(name: string, value: NumberArray, { y }: Samples): Node[] {
+  if (value.shape.length === 0)
+    return [html("p", { class: "big" }, `${name} = `, number(value.values[0]))];
+  const columns = value.shape[value.shape.length - 1];
+  const rows = value.shape.length > 1 ? value.shape[0] : 1;
+  const perSample = value.shape.length > 1 && !["dW1", "dW2"].includes(name);
+  const target = perSample && (name === "f" || name === "df");
+  const of = (i: number) => (perSample ? `${i}` : value.shape.length > 1 ? `row ${i}` : name);
+  const head = Array.from({ length: columns }, (_, j) => (columns > 1 ? `[${j}]` : name));
+  const body = Array.from({ length: rows }, (_, i) => [
+    of(i),
+    ...value.values.subarray(i * columns, (i + 1) * columns),
+    ...(target ? [y.values[i]] : []),
+  ]);
+  return [
+    table(
+      `${name}, shape (${value.shape.join(", ")})`,
+      [perSample ? "sample" : name, ...head, ...(target ? ["y"] : [])],
+      body,
+    ),
+  ];
+}
