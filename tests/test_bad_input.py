@@ -26,6 +26,7 @@ from handgrad import (
 )
 from handgrad.checkpoint import load_checkpoint
 from handgrad.errors import BadInput
+from handgrad.explore import page, show
 from handgrad.files import alone
 from handgrad.notebooks import copy_notebooks
 from handgrad.stages import numpy_manual
@@ -42,6 +43,15 @@ COMMANDS = [
     ("verify --seed -1", "seed must be a whole number of at least 0, got -1"),
     ("verify --prove 0", "prove must be a whole number of at least 1, got 0"),
     ("verify --out ''", "it must name a file or folder, got ''"),
+    (
+        "explore --hidden 129",
+        "hidden must be at most 128 for a page, which draws every unit, got 129",
+    ),
+    ("explore --n-train 9501", "n_train + n_val must be at most 10,000 for a page, which carries"),
+    ("explore --epochs 100000000000", MEMORY),
+    ("explore --out ''", "it must name a file or folder, got ''"),
+    ("explore --out .", ". must be a file that can be written, got a folder: move it away"),
+    ("explore --out /dev/null/page.html", "/dev/null must be a folder that can be written"),
     ("train numpy_manual --hidden 100000000000", MEMORY),
     ("train numpy_manual --epochs 10000000000", MEMORY),
     ("train numpy_manual --n-val 1000000000000", MEMORY),
@@ -169,6 +179,10 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     # function, argument, values, what is said of each
     (check_with, "points", [1.5, 0, True, "3", None, np.float64(2)], whole(1)),
     (check_with, "points", [10**9], "points must be at most 10,000, got 1,000,000,000"),
+    (show, "state", [3, None, b"x"], "state must be a str, got"),
+    (show, "hidden", [129], "hidden must be at most 128 for a page"),
+    (show, "hidden", [0, 1.5, "x", None], whole(1)),
+    (page, "verification", [None, 3, "x"], "verification must be a Verification, got"),
     (check_with, "seed", [-1, 1.5, "a", True, np.random.default_rng(0)], whole(0)),
     (check_with, "directions", [0, 1.5, "x", False], whole(1)),
     (check_with, "rtol", [-1, "a", np.nan, None, 1], "rtol must lie between 0 and 1, got"),

@@ -30,6 +30,12 @@ VERIFY = """
 from handgrad import Config, make_problem, verify
 print(verify(make_problem(Config(epochs=2))).verdict)
 """
+EXPLORE = """
+import re
+from handgrad.explore import show
+text = show(epochs=1, n_train=40, n_val=4).page
+print(re.findall(r'"stages":(.*?),"left_out":{"(.*?)"', text))
+"""
 SMALL = "--epochs 1 --n-train 40 --n-val 20"
 
 
@@ -52,7 +58,13 @@ def command(line: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("code", "prints"), [(GRADCHECK, "pass"), (TRAIN, "32"), (VERIFY, "equal")]
+    ("code", "prints"),
+    [
+        (GRADCHECK, "pass"),
+        (TRAIN, "32"),
+        (VERIFY, "equal"),
+        (EXPLORE, """[('["numpy_manual"]', 'pytorch_no_autograd')]"""),
+    ],
 )
 def test_numpy_alone_is_enough(code: str, prints: str, tmp_path: Path) -> None:
     done = without(ALL, code, tmp_path)
@@ -86,6 +98,7 @@ def test_a_function_says_what_installs_it(
         ("typer", "verify"),
         ("rich", f"train numpy_manual {SMALL}"),
         ("torch", f"train pytorch_autograd {SMALL}"),
+        ("filelock", f"explore {SMALL}"),
         ("filelock", f"verify {SMALL}"),
         ("safetensors", f"train numpy_manual {SMALL} --checkpoint kept"),
         ("numba", "sweep --seeds 2"),

@@ -443,7 +443,7 @@ def test_an_answer_is_never_overwritten_and_one_blank_can_be_emptied(tmp_path: P
         reset_blank(tmp_path, "01:dW2")
 
 
-def test_the_wheel_holds_the_notebooks(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_notebooks_and_the_page(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -453,3 +453,4 @@ def test_the_wheel_holds_the_notebooks(tmp_path: Path) -> None:
         assert f"handgrad/notebooks/exercises/{lesson.stem}.ipynb" in names
     assert "handgrad/notebooks/teachers_guide.md" in names
     assert "handgrad/py.typed" in names
+    assert {"handgrad/explore/page.js", "handgrad/explore/page.css"} <= set(names)

@@ -164,7 +164,7 @@ export function explained(
             result: u.da * sample[k],
           },
           {
-            symbols: `all the way: (f − y) · W2[0,${j}] · (1 if a1[${j}] > 0 else 0) · x[${k}]`,
+            symbols: `dW1[${j},${k}] = (f − y) · W2[0,${j}] · (1 if a1[${j}] > 0 else 0) · x[${k}]`,
             numbers: product(df, u.w, u.on, sample[k]),
             result: df * u.w * u.on * sample[k],
           },
@@ -187,7 +187,7 @@ export function explained(
             result: u.da,
           },
           {
-            symbols: `all the way: (f − y) · W2[0,${j}] · (1 if a1[${j}] > 0 else 0) · 1`,
+            symbols: `db1[${j}] = (f − y) · W2[0,${j}] · (1 if a1[${j}] > 0 else 0) · 1`,
             numbers: product(df, u.w, u.on, 1),
             result: df * u.w * u.on,
           },
@@ -210,7 +210,7 @@ export function explained(
             result: df * u.h,
           },
           {
-            symbols: `all the way: (f − y) · max(a1[${j}], 0)`,
+            symbols: `dW2[0,${j}] = (f − y) · max(a1[${j}], 0)`,
             numbers: `${put(df)} · max(${shown(u.a)}, 0)`,
             result: df * Math.max(u.a, 0),
           },

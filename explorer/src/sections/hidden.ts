@@ -1,7 +1,7 @@
 /** 5. The data in the coordinates of two hidden units. */
 
 import { SIDE, square } from "../axes.ts";
-import { html, select, svg } from "../dom.ts";
+import { Folded, html, select, svg, table } from "../dom.ts";
 import { pictureButton } from "../download.ts";
 import { forward } from "../network.ts";
 import { changed, framed, type Page, type Section } from "../page.ts";
@@ -27,6 +27,7 @@ export function hidden(page: Page): Section {
     "aria-label": "The samples in the coordinates of two hidden units",
   });
   const text = html("p", { class: "caption" });
+  const numbers = new Folded("The samples as a table");
   const element = framed(
     "hidden",
     "5. Hidden space",
@@ -38,7 +39,12 @@ export function hidden(page: Page): Section {
       up.row,
       pictureButton("hidden-space", () => picture),
     ),
-    html("div", { class: "pair" }, html("figure", {}, picture), text),
+    html(
+      "div",
+      { class: "pair" },
+      html("figure", {}, picture),
+      html("div", {}, text, numbers.element),
+    ),
   );
   return {
     element,
@@ -71,6 +77,13 @@ export function hidden(page: Page): Section {
         ...Array.from({ length: Math.min(n, DRAWN) }, (_, s) => mark(s)),
         ring,
       );
+      numbers.show(() => [
+        table(
+          `The samples in the coordinates of units ${i} and ${j}`,
+          ["sample", `h1[${i}]`, `h1[${j}]`, "y"],
+          h.map((a, s) => [`${s}`, a, v[s], run.train.y.values[s]]),
+        ),
+      ]);
       const both = h.filter((a, s) => a === 0 && v[s] === 0).length;
       const one = h.filter((a, s) => (a === 0) !== (v[s] === 0)).length;
       text.textContent =

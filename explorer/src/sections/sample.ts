@@ -2,7 +2,7 @@
 
 import { row, take } from "../array.ts";
 import { described } from "../cloud.ts";
-import { button, html, number, select, set, shown, svg } from "../dom.ts";
+import { button, Folded, html, number, select, set, shown, svg, table } from "../dom.ts";
 import { pictureButton } from "../download.ts";
 import { type Explained, explained, type Formula } from "../explain.ts";
 import { backward } from "../network.ts";
@@ -63,6 +63,7 @@ export function sample(page: Page): Section {
           button("More", () => turn(SHOWN_UNITS), { "aria-label": "Later units" }),
         )
       : "";
+  const numbers = new Folded("All nodes and edges as a table");
   const element = framed(
     "sample",
     "3. One sample",
@@ -74,7 +75,12 @@ export function sample(page: Page): Section {
       parts.row,
       pictureButton("graph", () => graph),
     ),
-    html("div", { class: "pair wide" }, html("figure", {}, graph, pages, key()), panel),
+    html(
+      "div",
+      { class: "pair wide" },
+      html("figure", {}, graph, pages, key(), numbers.element),
+      panel,
+    ),
   );
 
   const section: Section = {
@@ -95,6 +101,7 @@ export function sample(page: Page): Section {
       pager.textContent = `units ${from} to ${until - 1} of ${h}`;
       drawGraph(graph, page, all, state, from, until);
       const part = all.find(({ name }) => name === state.part) as Part;
+      numbers.show(() => [asTable(all)]);
       panel.replaceChildren(...told(page, part));
     },
   };
@@ -105,8 +112,17 @@ function key(): HTMLElement {
   return html(
     "p",
     { class: "caption" },
-    "In a node: its value, and below it ∂L/∂(the node). An edge is as wide as its weight is large, and dashed where its gradient is 0.",
+    "In a node: its value, and below it ∂L/∂(the node). An edge is as wide as its weight is large, and dashed where its gradient is 0. A small circle is a bias. A thick outline marks the way that the gradient comes back.",
   );
+}
+
+function asTable(parts: Part[]): HTMLElement {
+  const rows = parts.map(({ name, explained: { value, gradient } }) => [
+    name,
+    value,
+    gradient ?? "–",
+  ]);
+  return table("The network for this sample", ["node or edge", "value", "gradient"], rows);
 }
 
 /** The formula, with numbers, and the stages' lines. */
@@ -118,7 +134,7 @@ function told(page: Page, { name, explained: e }: Part): Node[] {
     head,
     value,
     ...(e.forward ? [formula("Forward", e.forward)] : []),
-    ...e.backward.map((f, i) => formula(i === 0 ? "Chain rule" : "Put together", f)),
+    ...e.backward.map((f, i) => formula(i === 0 ? "Chain rule" : "All the way from the loss", f)),
     ...code(page, "Computes the value", e.names.value),
     ...code(page, "Computes the gradient", e.names.gradient),
     ...code(page, "Updates it", e.names.update),
@@ -148,6 +164,23 @@ function code({ data }: Page, title: string, quantity: string | null): HTMLEleme
     ),
   );
   return [html("h4", {}, title), html("ol", { class: "code" }, ...rows)];
+}
+
+/** The nodes through which the gradient comes back from L to this node or edge. */
+function wayBack(part: string): string[] {
+  const [i, k] = [...part.matchAll(/(\d+)(?=[,\]])/g)].map((match) => Number(match[1]));
+  const unit = [`h1[${i}]`, `a1[${i}]`];
+  const below: Record<string, string[]> = {
+    f: [],
+    b2: [],
+    h1: [`h1[${i}]`],
+    W2: [`h1[${k}]`],
+    a1: unit,
+    b1: unit,
+    W1: [...unit, `x[${k}]`],
+  };
+  const nodes = below[part.split("[")[0]];
+  return nodes ? ["L", "f", ...nodes] : [];
 }
 
 function drawGraph(
@@ -184,6 +217,7 @@ function drawGraph(
   ];
   const place = new Map(places.map(([name, x, y]) => [name, [x, y] as const]));
   const pick = (part: string) => page.store.change({ part });
+  const path = wayBack(state.part);
   const edge = (name: string | null, start: string, end: string) => {
     const [x1, y1] = place.get(start) as readonly [number, number];
     const [x2, y2] = place.get(end) as readonly [number, number];
@@ -193,7 +227,8 @@ function drawGraph(
         ? { x1, y1: y1 - HEIGHT / 2, x2, y2: y2 + HEIGHT / 2 }
         : { x1: x1 + wide / 2, y1, x2: x2 - wide / 2, y2 };
     const thick = part ? Math.min(5, 0.8 + 1.5 * Math.abs(part.value)) : 1;
-    const kind = `edge${part?.gradient === 0 ? " idle" : ""}${name === state.part ? " chosen" : ""}`;
+    const onPath = path.includes(start) && path.includes(end);
+    const kind = `edge${part?.gradient === 0 ? " idle" : ""}${onPath ? " path" : ""}${name === state.part ? " chosen" : ""}`;
     const drawn = svg("line", { ...ends, class: kind, "stroke-width": thick.toFixed(2) });
     if (name === null) return drawn;
     const reach = svg("line", { ...ends, class: "reach" });
@@ -222,7 +257,7 @@ function drawGraph(
       "g",
       {
         transform: `translate(${x - wide / 2},${y - HEIGHT / 2})`,
-        class: `node${off ? " off" : ""}${name === state.part ? " chosen" : ""}`,
+        class: `node${off ? " off" : ""}${path.includes(name) ? " path" : ""}${name === state.part ? " chosen" : ""}`,
         role: "button",
         tabindex: name === state.part || (i === 0 && !place.has(state.part)) ? 0 : -1,
         "aria-pressed": `${name === state.part}`,
