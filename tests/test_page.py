@@ -118,7 +118,7 @@ def shifted(packed: str, place: int) -> str:
 def test_the_keyboard_goes_through_time(
     browser: Browser, path: Path, compared: Verification
 ) -> None:
-    opened = Opened(browser, path)
+    opened = Opened(browser, path, f"#epoch={SMALL.epochs}")
     history = compared.runs["numpy_manual"].history
     epochs = snapshots(SMALL.epochs, 64)
     opened.page.focus("input[type=range] >> nth=0")
@@ -226,17 +226,17 @@ def test_one_update_step_by_step_is_stage_1s(
     gradients = numpy_manual.backward(problem.x_train[rows], problem.y_train[rows], *p)
     after = by_epoch(compared.runs["numpy_manual"])[1]
     opened = Opened(browser, path, "#of=3&step=10")
-    assert "11 of 15. Backward: db1" in opened.text("#steps .panel")
+    assert "11 of 16. Backward: db1" in opened.text("#steps .panel")
     shown = opened.numbers("#steps .panel td")
     assert shown == pytest.approx(gradients[1].tolist(), rel=1e-11, abs=1e-14)
-    opened.page.get_by_role("button", name="Forward", exact=True).click()
-    assert "12 of 15. Update: W1" in opened.text("#steps .panel")
+    opened.page.get_by_role("button", name="Next step", exact=True).click()
+    assert "12 of 16. Update: W1" in opened.text("#steps .panel")
     shown = opened.numbers("#steps .panel td")
     assert shown[::3] == pytest.approx(p[0].ravel().tolist(), rel=1e-11, abs=1e-14)
     assert shown[1::3] == pytest.approx(gradients[0].ravel().tolist(), rel=1e-11, abs=1e-14)
     assert shown[2::3] == pytest.approx(after[: 2 * SMALL.hidden].tolist(), abs=1e-13)
     opened.page.get_by_role("button", name="Back", exact=True).click()
-    assert "11 of 15" in opened.text("#steps .panel")
+    assert "11 of 16" in opened.text("#steps .panel")
     assert "the bound is" in opened.text("#steps .caption")
 
 
@@ -245,59 +245,82 @@ def test_a_link_opens_the_same_view_again(browser: Browser, path: Path) -> None:
     opened.page.select_option("#sample select", "b1[4]")
     opened.page.select_option("#hidden select >> nth=1", "3")
     opened.page.focus("input[type=range] >> nth=0")
-    opened.page.keyboard.press("Home")
+    opened.page.keyboard.press("End")
     opened.page.locator("#training [role=slider]").focus()
-    opened.page.keyboard.press("ArrowUp")
+    opened.page.keyboard.press("PageUp")
     fragment = opened.settled().url.split("#")[1]
     again = Opened(browser, path, f"#{fragment}")
     for selector in ("output.epoch", "#training .chosen", "#sample h3", "#hidden .caption"):
         assert again.text(selector) == opened.text(selector)
     assert again.text("#sample h3") == "b1[4]"
-    assert again.text("output.epoch").startswith("epoch 0 ")
-    assert "sample 0:" not in again.text("#training .chosen")
+    assert again.text("output.epoch").startswith(f"epoch {SMALL.epochs} ")
+    assert again.text("#training .chosen").startswith("sample 10:")
 
 
 def test_what_no_link_says_is_the_default(browser: Browser, path: Path) -> None:
     wrong = "#epoch=x&sample=9999&part=W9[1]&of=77&step=-3&units=99,z&mistake=none@5"
     opened = Opened(browser, path, wrong)
-    assert opened.text("output.epoch") == f"epoch {SMALL.epochs} of {SMALL.epochs}"
+    assert opened.text("output.epoch") == f"epoch 0 of {SMALL.epochs}"
     assert opened.text("#sample h3") == "W1[0,0]"
     assert opened.said == []
 
 
 def test_a_broken_backward_pass_is_seen_and_named(browser: Browser, path: Path) -> None:
     opened = Opened(browser, path, "#epoch=3&mistake=sign+of+dW%400")
-    told = "#whatif .panel"
+    told, course, choose = "#whatif .panel", "#whatif .chart + .caption", "#whatif select >> nth=1"
     entry = CATALOGUE["sign of dW"]
+    assert opened.text("#whatif .panel h3") == "A wrong dW1: sign of dW"
     assert entry.sentence in opened.text(told)
     assert entry.line in opened.text(told)
     assert "one batch: central differences show it: dW1[" in opened.text(told)
     for _ in range(3):
-        opened.page.click("#whatif >> text=One epoch")
-    assert opened.text("#whatif .caption >> nth=1").startswith("3 epochs on. Right gradients: loss")
-    series = opened.page.evaluate("document.querySelectorAll('#whatif .line').length")
-    assert series >= 2
-    opened.page.select_option("#whatif select >> nth=1", "db not summed@0")
-    opened.page.click("#whatif >> text=One epoch")
+        opened.page.get_by_role("button", name="One epoch").click()
+    assert opened.text(course).startswith("3 epochs on. Right gradients: loss")
+    assert "The two part at step 1, by" in opened.text(course)
+    assert opened.page.locator("#whatif path.line").count() == 2
+    opened.page.get_by_role("button", name="a bias not summed").click()
+    opened.page.get_by_role("button", name="One epoch").click()
+    assert opened.text(course) == "The first update was refused: there is no training."
     assert "NumPy refuses the update: non-broadcastable output operand" in opened.text(told)
     assert "the shapes show it: db1 has shape (32,5), b1 has (5)" in opened.text(told)
-    opened.page.select_option("#whatif select >> nth=1", "short batch dropped@1")
+    opened.page.select_option(choose, "short batch dropped@1")
     said = opened.text(told)
-    assert "one batch: central differences see nothing." in said
+    assert "one batch: nothing to see: here this line gives the same numbers" in said
     assert "the short last batch: central differences show it" in said
-    opened.page.select_option("#whatif select >> nth=1", "dW accumulated@1")
+    opened.page.select_option(choose, "dW accumulated@1")
     said = opened.text(told)
-    assert "the short last batch: central differences see nothing." in said
+    assert "the short last batch: nothing to see" in said
     assert "a second call: central differences show it" in said
-    opened.page.select_option("#whatif select >> nth=1", "")
+    opened.page.select_option(choose, "dW rows rolled@1")  # of one row
+    assert opened.text(told).count("nothing to see") == 3
+    opened.page.get_by_role("button", name="One epoch").click()
+    assert "The two are still equal to 1e−9" in opened.text(course)
+    opened.page.select_option(choose, "")
     assert opened.page.locator(told).inner_text() == ""
     assert opened.said == []
+
+
+def test_another_rate_is_the_one_that_is_shown(browser: Browser, path: Path) -> None:
+    opened = Opened(browser, path)
+    rate, course = "#whatif input[type=number]", "#whatif .chart + .caption"
+    for wrong in ("0", "-1", ""):
+        opened.page.fill(rate, wrong)
+        opened.page.locator(rate).blur()
+        assert opened.page.input_value(rate) == "0.1"
+    opened.page.fill(rate, "100")
+    opened.page.get_by_role("button", name="Train on").click()
+    expect(opened.page.locator(course)).to_contain_text("The numbers overflowed after")
+    expect(opened.page.get_by_role("button", name="Train on")).to_be_visible()  # it stopped
+    assert opened.page.is_disabled("#whatif input[type=range]")
+    opened.page.get_by_role("button", name="Start again").click()
+    assert opened.text(course).startswith("0 epochs on.")
+    assert opened.page.is_enabled("#whatif input[type=range]")
 
 
 def test_a_weight_that_is_moved_moves_the_network(
     browser: Browser, path: Path, compared: Verification
 ) -> None:
-    opened = Opened(browser, path, "#sample=4")
+    opened = Opened(browser, path, f"#epoch={SMALL.epochs}&sample=4")
     opened.page.select_option("#whatif select >> nth=0", "b2:0")
     opened.page.fill("#whatif input[type=range]", "1.5")
     params = compared.runs["numpy_manual"].params._replace(b2=np.array([1.5]))
@@ -306,6 +329,8 @@ def test_a_weight_that_is_moved_moves_the_network(
     now = opened.numbers("#whatif td:last-child")
     assert now[0] == pytest.approx(numpy_manual.loss(f, problem.y_train), rel=1e-12)
     assert now[1] == pytest.approx(f[4, 0], rel=1e-12)
+    gradient = numpy_manual.backward(problem.x_train[4:5], problem.y_train[4:5], *params)[3]
+    assert now[3] == pytest.approx(gradient[0], rel=1e-12)
     opened.page.click("text=Put all weights back")
     before, after = opened.numbers("#whatif tbody tr:first-child")
     assert before == after
@@ -417,8 +442,10 @@ def test_the_page_is_right_at_other_sizes_and_rates(
     diverged = config.lr == 30 or config.init == "normal:1e200"
     assert ("The training diverged at step" in opened.text("header")) is diverged
     opened.page.focus("input[type=range] >> nth=0")
-    opened.page.keyboard.press("Home")
-    opened.page.select_option("#sample select", "W2[0,0]")
+    opened.page.keyboard.press("End")
+    opened.page.select_option("#sample select", f"W2[0,{config.hidden - 1}]")
+    last = f'#sample .node.path[data-part="h1[{config.hidden - 1}]"]'
+    assert opened.settled().locator(last).count() == 1  # the graph turned to its unit
     assert opened.said == []
 
 
@@ -496,7 +523,9 @@ def test_pictures_and_numbers_can_be_taken_along(
             opened.page.get_by_role("button", name=text).first.click()
         return Path(download.value.path()).read_text(encoding="utf-8")
 
-    assert saved("Save as SVG: boundary").startswith("<svg ")
+    picture = saved("Save as SVG: boundary")
+    assert picture.startswith("<svg ")
+    assert re.search(r"--ink:\s*#[0-9a-f]{6}\s*!important", picture)
     header, *rows = saved("History as CSV").splitlines()
     history = compared.runs["numpy_manual"].history
     assert header.split(",") == list(history)

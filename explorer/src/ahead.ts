@@ -43,9 +43,16 @@ export class Ahead {
     this.wrong = runner(mistake);
   }
 
+  /** A loss is no longer finite. */
+  get overflowed(): boolean {
+    return [this.right, this.wrong].some(
+      ({ losses }) => !Number.isFinite(losses[losses.length - 1]),
+    );
+  }
+
   /** One more epoch of both. */
   run(): void {
-    if (this.refused) return;
+    if (this.refused || this.overflowed) return;
     const order = shuffled(this.samples.y.shape[0], this.random);
     for (const batch of batches(this.samples, order, this.batchSize)) {
       try {

@@ -3,6 +3,7 @@
 import { scaleLinear, scaleLog, scaleSymlog } from "d3-scale";
 import { line } from "d3-shape";
 import { html, set, short, svg } from "./dom.ts";
+import { pictureButton } from "./download.ts";
 
 export interface Series {
   readonly name: string;
@@ -57,7 +58,12 @@ export class Chart {
         onPick(this.x.invert(((event.clientX - box.left) * WIDTH) / box.width));
       });
     }
-    this.element.append(html("figcaption", {}, options.title), this.picture, this.key);
+    const save = pictureButton(options.title, () => this.picture);
+    this.element.append(
+      html("figcaption", { class: "row" }, options.title, save),
+      this.picture,
+      this.key,
+    );
   }
 
   /** epochs: where each value stands. */
@@ -92,7 +98,12 @@ export class Chart {
           ]
         : [];
     this.plot.replaceChildren(...this.axes(y), ...lines, ...only, ...limit);
-    const names = series.map(({ name }, k) => this.sign(`line series${k % 4}`, name));
+    const names = series.map(({ name, values }, k) => {
+      const silent = !this.options.log || this.options.bound; // equal to the last bit, there
+      const zeros = silent ? 0 : Array.from(values).filter((v) => v === 0).length;
+      const missing = zeros ? ` (0 in ${zeros} epochs, not drawn)` : "";
+      return this.sign(`line series${k % 4}`, name + missing);
+    });
     if (bound && limit.length) names.push(this.sign("bound", bound.name));
     this.key.replaceChildren(...(names.length > 1 ? names : []));
   }

@@ -33,10 +33,17 @@ export function cloud({ store }: Page, plane: Plane, count: number): HTMLElement
   };
   element.addEventListener("click", (event) => choose(plane.at(event)));
   element.addEventListener("keydown", (event) => {
+    const { sample } = store.state;
+    const far: Record<string, number> = {
+      Home: 0,
+      End: count - 1,
+      PageUp: Math.min(count - 1, sample + 10),
+      PageDown: Math.max(0, sample - 10),
+    };
     const direction = DIRECTIONS[event.key];
-    if (!direction) return;
+    if (!direction && far[event.key] === undefined) return;
     event.preventDefault();
-    choose(plane.beside(store.state.sample, direction));
+    choose(direction ? plane.beside(sample, direction) : far[event.key]);
   });
   return element;
 }

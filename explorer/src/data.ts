@@ -35,7 +35,8 @@ export interface CatalogueEntry {
   name: string;
   layer: number;
   link: Link;
-  parameter: string;
+  /** The wrong line's gradient, by the stages' name. */
+  gradient: string;
   line: string;
   right: string;
   sentence: string;
@@ -116,11 +117,12 @@ const each = <A, B>(record: Record<string, A>, change: (value: A) => B): Record<
   Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 
 export function read(text: string): Data {
-  const written = JSON.parse(text) as Written<Packed>;
+  const { params, train, ...written } = JSON.parse(text) as Written<Packed>;
+  const { config, epochs, val } = written;
   return {
     ...written,
-    run: training(written),
-    val: samples(written.val),
+    run: training({ config, epochs, params, train }),
+    val: samples(val),
     history: each(written.history, unpacked),
     switched: unpacked(written.switched),
     apart: each(written.apart, unpacked),

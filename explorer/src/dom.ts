@@ -86,7 +86,7 @@ export function small(value: number): string {
 }
 
 export function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
+  return Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`;
 }
 
 export type Cell = string | number | Node;
@@ -137,4 +137,10 @@ export class Folded {
   private fill(): void {
     if (this.element.open) this.body.replaceChildren(...this.make());
   }
+}
+
+/** An entry of a parameter, by its place in the flat array. */
+export function label(name: string, i: number): string {
+  if (name === "W1") return `W1[${Math.floor(i / 2)},${i % 2}]`;
+  return name === "W2" ? `W2[0,${i}]` : `${name}[${i}]`;
 }

@@ -1,6 +1,6 @@
 /** A picture as SVG, the numbers as JSON or CSV. */
 
-import { button } from "./dom.ts";
+import { button, set } from "./dom.ts";
 
 function save(name: string, type: string, text: string): void {
   const link = document.createElement("a");
@@ -13,9 +13,10 @@ function save(name: string, type: string, text: string): void {
 /** The picture with the page's colours written into it, so that it stands alone. */
 function standalone(picture: SVGSVGElement): string {
   const copy = picture.cloneNode(true) as SVGSVGElement;
-  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  const { width, height } = picture.viewBox.baseVal;
+  set(copy, { xmlns: "http://www.w3.org/2000/svg", width, height });
   const style = getComputedStyle(document.documentElement);
-  const variables = ["ink", "soft", "paper", "line", "one", "zero", "region", "accent", "bad"];
+  const variables = "ink soft paper panel line one zero region accent bad good".split(" ");
   const colours = variables.map(
     (name) => `--${name}:${style.getPropertyValue(`--${name}`)}!important`,
   );

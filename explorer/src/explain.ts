@@ -73,7 +73,7 @@ export function explained(
       const u = unit(j);
       const [w0, w1] = [p.W1.values[2 * j], p.W1.values[2 * j + 1]];
       return {
-        what: `a1[${j}] is unit ${j}'s sum before the ReLU.`,
+        what: `a1[${j}] is unit ${j}'s sum before the ReLU.${u.on ? "" : " It is not above 0, so the unit is off, and the gradient stops here."}`,
         value: u.a,
         gradient: u.da,
         forward: {
@@ -153,7 +153,7 @@ export function explained(
       const j = i;
       const u = unit(j);
       return {
-        what: `W1[${j},${k}] is the weight from x[${k}] to unit ${j}.`,
+        what: `W1[${j},${k}] is the weight to unit ${j} from x[${k}].`,
         value: p.W1.values[2 * j + k],
         gradient: u.da * sample[k],
         forward: null,
@@ -199,7 +199,7 @@ export function explained(
       const j = k;
       const u = unit(j);
       return {
-        what: `W2[0,${j}] is the weight from unit ${j} to f.`,
+        what: `W2[0,${j}] is the weight to f from unit ${j}.`,
         value: u.w,
         gradient: df * u.h,
         forward: null,

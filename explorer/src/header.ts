@@ -1,7 +1,9 @@
 /** The page's head: what was trained, and whether the page can be trusted. */
 
+import { row } from "./array.ts";
 import { differences, used } from "./compare.ts";
 import { Folded, html, number, small, table } from "./dom.ts";
+import type { Samples } from "./network.ts";
 import type { Page } from "./page.ts";
 
 /** What was trained, and whether this page's arithmetic is the stages'. */
@@ -12,15 +14,37 @@ export function header({ data }: Page): HTMLElement {
     { class: "warning", role: "alert" },
     `The training diverged at step ${diverged_at}: the page shows it up to the last epoch before. Try a smaller rate.`,
   );
-  const by = stages.length === 1 ? "one program" : `${stages.length} programs`;
+  const ways = stages.map((stage) => WAYS[stage] ?? stage).join(", ");
+  const written =
+    stages.length === 1
+      ? `It is trained by ${ways}.`
+      : `It is written in ${stages.length} ways, the stages, and each trains on the same numbers: ${ways}.`;
+  const learns = isXor(data.run.train)
+    ? " learns XOR (y = 1 where x[0] and x[1] have different signs)"
+    : " is trained";
   return html(
     "header",
     {},
     html("h1", {}, "Watch backpropagation happen"),
     html("p", { class: "formulas" }, ...FORMULAS.map((formula) => html("span", {}, formula))),
-    html("p", {}, `One tiny network, trained by ${by}: ${title}.`),
+    html("p", {}, `One tiny network${learns}. ${written}`),
+    html("p", { class: "caption" }, title),
     ...(diverged_at === null ? [] : [diverged]),
   );
+}
+
+const WAYS: Record<string, string> = {
+  numpy_manual: "NumPy by hand",
+  pytorch_no_autograd: "PyTorch's tensors by hand",
+  pytorch_autograd: "autograd",
+  pytorch_nn_module: "nn.Module",
+};
+
+function isXor({ x, y }: Samples): boolean {
+  return y.values.every((target, i) => {
+    const [x0, x1] = row(x, i);
+    return target === Number(x0 * x1 < 0);
+  });
 }
 
 const FORMULAS = ["a1 = W1 x + b1", "h1 = ReLU(a1)", "f = W2 h1 + b2", "L = ½ (f − y)²"];
@@ -45,7 +69,7 @@ export function proof({ data }: Page): HTMLElement {
         "p",
         { class: "proved" },
         `✓ Your browser computes every number here anew, and holds itself to what ${who} computed in Python: ` +
-          `the largest difference, in ${most.quantity}, is ${small(most.largest)}; rounding allows ${small(most.bound)}.`,
+          `the largest difference, in ${most.quantity}, is ${small(most.largest)}; rounding in ${data.run.config.dtype} allows ${small(most.bound)}.`,
       );
   const numbers = new Folded("What is compared");
   numbers.show(() => [
@@ -55,5 +79,6 @@ export function proof({ data }: Page): HTMLElement {
       all.map((d) => [d.quantity, number(d.largest, 3), number(d.bound, 3), d.where]),
     ),
   ]);
-  return html("div", {}, line, numbers.element);
+  const undecided = data.messages.map((message) => html("p", { class: "warning" }, `${message}.`));
+  return html("div", {}, line, ...undecided, numbers.element);
 }

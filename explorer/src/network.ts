@@ -94,8 +94,9 @@ export function batches(samples: Samples, order: ArrayLike<number>, size: number
   return found;
 }
 
-/** The share of samples whose class, 1 where f ≥ ½, is y. */
+/** The share of samples whose class, 1 where f ≥ ½, is y; NaN where f is not a number. */
 export function accuracy(f: NumberArray, y: NumberArray): number {
+  if (f.values.some(Number.isNaN)) return Number.NaN;
   const right = f.values.filter((value, i) => Number(value >= 0.5) === y.values[i]);
   return right.length / f.values.length;
 }

@@ -93,10 +93,10 @@ export class Plane {
     return best;
   }
 
-  /** Redraw for these parameters; chosen: the sample with a ring, or -1. */
-  draw(p: Parameters, chosen = -1): void {
+  /** Redraw for these parameters; chosen: the sample with a ring, or -1; marked: a unit. */
+  draw(p: Parameters, chosen = -1, marked: number | null = null): void {
     set(this.region, { d: this.boundary(p) });
-    this.lines.replaceChildren(...this.unitLines(p));
+    this.lines.replaceChildren(...this.unitLines(p, marked));
     const f = prediction(p);
     this.dots.forEach((dot, i) => {
       const [x0, x1] = row(this.samples.x, i);
@@ -137,7 +137,7 @@ export class Plane {
   }
 
   /** a1[j] = 0: as wide as |W2[0,j]| says, dashed where the unit is off for every sample. */
-  private unitLines(p: Parameters): SVGElement[] {
+  private unitLines(p: Parameters, marked: number | null): SVGElement[] {
     const off = dead(this.samples.x, p);
     const far = 4 * this.reach;
     return off.flatMap((isDead, j) => {
@@ -155,7 +155,7 @@ export class Plane {
         x2: this.x(foot[0] + dx),
         y2: this.y(foot[1] + dy),
         "stroke-width": width.toFixed(2),
-        class: isDead ? "unit dead" : "unit",
+        class: `unit${isDead ? " dead" : ""}${j === marked ? " marked" : ""}`,
       });
       line.append(svg("title", {}, `unit ${j}${isDead ? ", dead" : ""}`));
       return [line];

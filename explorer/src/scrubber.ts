@@ -23,7 +23,8 @@ export function scrubber({ data, store }: Page): HTMLElement {
     window.clearInterval(timer);
     timer = 0;
     play.textContent = "Play";
-    label.ariaLive = "polite"; // while it plays nothing is read out
+    store.playing = false;
+    label.ariaLive = "polite";
   };
   const tick = () => {
     if (store.state.shot >= last) stop();
@@ -33,6 +34,7 @@ export function scrubber({ data, store }: Page): HTMLElement {
     if (store.state.shot >= last) go(0);
     timer = window.setInterval(tick, CALM.matches ? 800 : 140); // fewer changes for calm eyes
     play.textContent = "Pause";
+    store.playing = true;
     label.ariaLive = "off";
   };
   const play = button("Play", () => (timer ? stop() : start()), { class: "play" });

@@ -28,26 +28,31 @@ const whole = (text: string | null, below: number, otherwise: number) => {
 export function parsed(text: string, data: Data): State {
   const said = new URLSearchParams(text.replace(/^#/, ""));
   const { epochs, config, train } = data.run;
-  const epoch = whole(said.get("epoch"), Infinity, Infinity);
-  const later = epochs.findIndex((e) => e >= epoch);
+  const epoch = whole(said.get("epoch"), Infinity, 0);
   const [i, j] = (said.get("units") ?? "").split(",");
   const batches = data.order.length > 0 ? data.steps_per_epoch : 0;
   const of = said.get("of") ?? "sample";
   const mistake = said.get("mistake") ?? "";
   return {
-    shot: later >= 0 && epoch !== Infinity ? later : epochs.length - 1,
+    shot: nearest(epochs, epoch),
     sample: whole(said.get("sample"), train.y.shape[0], 0),
     part: partNames(config.hidden).includes(said.get("part") ?? "")
       ? (said.get("part") as string)
       : "W1[0,0]",
     of: /^\d+$/.test(of) && Number(of) >= 1 && Number(of) <= batches ? of : "sample",
-    step: whole(said.get("step"), 15, 0),
+    step: whole(said.get("step"), 16, 0),
     units: [
       whole(i ?? null, config.hidden, 0),
       whole(j ?? null, config.hidden, Math.min(1, config.hidden - 1)),
     ],
     mistake: data.mistakes.some((m) => key(m) === mistake) ? mistake : "",
   };
+}
+
+/** The snapshot that is nearest to an epoch. */
+export function nearest(epochs: readonly number[], epoch: number): number {
+  const gaps = epochs.map((e) => Math.abs(e - epoch));
+  return gaps.indexOf(Math.min(...gaps));
 }
 
 export const key = (mistake: { name: string; layer: number }) => `${mistake.name}@${mistake.layer}`;
@@ -89,6 +94,8 @@ export type Listener = (state: State, before: State | null) => void;
 
 /** Holds the state, and tells the sections. */
 export class Store {
+  /** Nothing is read out to those who listen while it plays. */
+  playing = false;
   private readonly listeners: Listener[] = [];
 
   constructor(

@@ -34,17 +34,27 @@ export function agreement(page: Page): Section {
       stages.map((stage) => [stage, ...NAMES.map((_, k) => largest(stage, k))]),
     ),
   ]);
+  const each = new Folded("After every epoch, as a table");
+  each.show(() => [
+    table(
+      "Largest difference after each epoch",
+      ["epoch", ...stages.flatMap((stage) => NAMES.map((name) => `${stage}: ${name}`))],
+      epochs.map((e) => [
+        `${e}`,
+        ...stages.flatMap((stage) => NAMES.map((_, k) => data.apart[stage][4 * e + k])),
+      ]),
+    ),
+  ]);
   const element = framed(
     "agreement",
     "6. The stages agree",
-    stages.length
-      ? "See that each stage stays below the bound that rounding allows, on a logarithmic axis. Where no line is drawn the two are equal to the last bit."
-      : "One stage alone was trained: there is nothing to compare.",
+    see(page),
     html("p", { class: "caption" }, said(page)),
     html("div", { class: "grid" }, ...charts.map((chart) => chart.element)),
     numbers.element,
+    each.element,
   );
-  if (!stages.length) element.querySelector(".grid")?.remove();
+  if (!stages.length) for (const part of element.querySelectorAll(".grid, details")) part.remove();
   return {
     element,
     draw(state, before) {
@@ -54,11 +64,20 @@ export function agreement(page: Page): Section {
   };
 }
 
+function see({ data }: Page): string {
+  if (!Object.keys(data.apart).length)
+    return "One stage alone was trained: there is nothing to compare.";
+  if (data.messages.length) return "See where the stages part, on a logarithmic axis.";
+  return "See that each stage stays below the bound that rounding allows, on a logarithmic axis. Where no line is drawn two stages are equal to the last bit.";
+}
+
 function said({ data }: Page): string {
   const missing = Object.entries(data.left_out).map(
     ([stage, why]) => ` ${stage} was left out: ${why}.`,
   );
-  const verdict = data.messages.length ? data.messages.join(" ") : "Every difference is below it.";
+  const verdict = data.messages.length
+    ? data.messages.map((message) => `${message}.`).join(" ")
+    : "Every difference is below it.";
   if (!Object.keys(data.apart).length) return missing.join("");
   const bound =
     data.bound === null

@@ -2,19 +2,25 @@
 
 import { type NumberArray, take } from "../array.ts";
 import { firstEpoch } from "../compare.ts";
-import { button, html, number, select, set, small, table } from "../dom.ts";
+import { button, html, label, number, select, set, small, table } from "../dom.ts";
 import { backward, batches, NAMES, type Parameters, type Samples, updated } from "../network.ts";
 import { changed, framed, type Page, type Section } from "../page.ts";
 import type { State } from "../state.ts";
-import { label } from "./training.ts";
 
 const PHASES: [string, string[]][] = [
   ["Forward", ["a1", "h1", "f"]],
   ["Loss", ["L"]],
   ["Backward", ["df", "dW2", "db2", "dh1", "da1", "dW1", "db1"]],
-  ["Update", ["W1", "b1", "W2", "b2"]],
+  ["Update", ["W1", "b1", "W2", "b2", "all"]],
 ];
 export const STEPS = PHASES.flatMap(([phase, names]) => names.map((name) => ({ phase, name })));
+
+/** What is gone through: samples, their numbers in the training set, the network before. */
+interface Given {
+  readonly rows: readonly number[];
+  readonly samples: Samples;
+  readonly before: Parameters;
+}
 
 export function steps(page: Page): Section {
   const { data, store } = page;
@@ -32,7 +38,7 @@ export function steps(page: Page): Section {
   const go = (step: number) =>
     store.change({ step: Math.max(0, Math.min(STEPS.length - 1, step)) });
   const back = button("Back", () => go(store.state.step - 1));
-  const on = button("Forward", () => go(store.state.step + 1), { class: "play" });
+  const on = button("Next step", () => go(store.state.step + 1), { class: "play" });
   const marks = STEPS.map(({ phase, name }, i) =>
     button(name, () => go(i), { class: "step", "aria-label": `${name}, ${phase}` }),
   );
@@ -47,7 +53,7 @@ export function steps(page: Page): Section {
       ...own,
     );
   });
-  const body = html("div", { class: "panel", "aria-live": "polite" });
+  const body = html("div", { class: "panel" });
   const landed = html("p", { class: "caption" });
   if (real) landed.textContent = landing(page, real.after);
   const element = framed(
@@ -60,14 +66,15 @@ export function steps(page: Page): Section {
     landed,
   );
 
-  const given = (state: State): { samples: Samples; before: Parameters } => {
+  const given = (state: State): Given => {
     if (state.of === "sample" || !real) {
       const rows = [state.sample];
       const samples = { x: take(run.train.x, rows), y: take(run.train.y, rows) };
-      return { samples, before: run.params[state.shot] };
+      return { rows, samples, before: run.params[state.shot] };
     }
     const i = Number(state.of) - 1;
-    return { samples: all[i], before: real.before[i] };
+    const rows = data.order.slice(i * run.config.batch_size, (i + 1) * run.config.batch_size);
+    return { rows, samples: all[i], before: real.before[i] };
   };
 
   return {
@@ -75,13 +82,13 @@ export function steps(page: Page): Section {
     draw(state, before) {
       if (!changed(state, before, "of", "step", "sample", "shot")) return;
       of.input.value = state.of;
-      back.disabled = state.step === 0;
-      on.disabled = state.step === STEPS.length - 1;
+      back.ariaDisabled = `${state.step === 0}`; // it keeps the keyboard's focus
+      on.ariaDisabled = `${state.step === STEPS.length - 1}`;
       marks.forEach((mark, i) => {
         set(mark, { "aria-pressed": `${i === state.step}`, "data-done": `${i < state.step}` });
       });
-      const { samples, before: p } = given(state);
-      body.replaceChildren(...told(page, samples, p, state.step));
+      body.ariaLive = store.playing ? "off" : "polite";
+      body.replaceChildren(...told(page, given(state), state.step));
     },
   };
 }
@@ -98,54 +105,49 @@ function landing({ data }: Page, after: Parameters): string {
   );
 }
 
-function told({ data }: Page, samples: Samples, p: Parameters, step: number): Node[] {
+function told({ data }: Page, given: Given, step: number): Node[] {
   const { phase, name } = STEPS[step];
-  const trace = backward(samples, p);
+  const trace = backward(given.samples, given.before);
   const [line] = data.code[name]?.[data.stages[0]] ?? [];
   const head = html("h3", {}, `${step + 1} of ${STEPS.length}. ${phase}: ${name}`);
   const source = line ? [html("p", {}, html("code", {}, line.text))] : [];
-  if (phase !== "Update") {
-    const value = trace[name as keyof typeof trace];
-    return [head, ...source, ...values(name, value, samples)];
-  }
-  const key = name as keyof Parameters;
-  const gradient = trace[`d${key}`];
-  const after = updated(p, trace, data.run.config.lr);
-  const rows = [...p[key].values].map((v, i) => [
-    label(name, i),
-    v,
-    gradient.values[i],
-    after[key].values[i],
-  ]);
-  const rate = `after = before − ${data.run.config.lr} · gradient`;
+  if (phase !== "Update")
+    return [head, ...source, values(name, trace[name as keyof typeof trace], given)];
+  const { lr } = data.run.config;
+  const after = updated(given.before, trace, lr);
+  const rows = NAMES.filter((one) => name === "all" || name === one).flatMap((one) =>
+    [...given.before[one].values].map((before, i) => [
+      label(one, i),
+      before,
+      trace[`d${one}`].values[i],
+      after[one].values[i],
+    ]),
+  );
   return [
     head,
     ...source,
-    html("p", {}, rate),
+    html("p", {}, `after = before − ${lr} · gradient`),
     table(`${name} before and after`, [name, "before", "gradient", "after"], rows),
   ];
 }
 
 /** An array as a table: one row a sample, or a row of the parameter. */
-function values(name: string, value: NumberArray, { y }: Samples): Node[] {
-  if (value.shape.length === 0)
-    return [html("p", { class: "big" }, `${name} = `, number(value.values[0]))];
-  const columns = value.shape[value.shape.length - 1];
-  const rows = value.shape.length > 1 ? value.shape[0] : 1;
-  const perSample = value.shape.length > 1 && !["dW1", "dW2"].includes(name);
-  const target = perSample && (name === "f" || name === "df");
-  const of = (i: number) => (perSample ? `${i}` : value.shape.length > 1 ? `row ${i}` : name);
+function values(name: string, value: NumberArray, { rows, samples }: Given): Node {
+  const { shape } = value;
+  if (!shape.length) return html("p", { class: "big" }, `${name} = `, number(value.values[0]));
+  const columns = shape[shape.length - 1];
+  const perSample = shape.length > 1 && !["dW1", "dW2"].includes(name);
+  const withTarget = name === "f" || name === "df";
+  const of = (i: number) => (perSample ? `${rows[i]}` : shape.length > 1 ? `row ${i}` : name);
   const head = Array.from({ length: columns }, (_, j) => (columns > 1 ? `[${j}]` : name));
-  const body = Array.from({ length: rows }, (_, i) => [
+  const body = Array.from({ length: value.values.length / columns }, (_, i) => [
     of(i),
     ...value.values.subarray(i * columns, (i + 1) * columns),
-    ...(target ? [y.values[i]] : []),
+    ...(withTarget ? [samples.y.values[i]] : []),
   ]);
-  return [
-    table(
-      `${name}, shape (${value.shape.join(", ")})`,
-      [perSample ? "sample" : name, ...head, ...(target ? ["y"] : [])],
-      body,
-    ),
-  ];
+  return table(
+    `${name}, shape (${shape.join(", ")})`,
+    [perSample ? "sample" : name, ...head, ...(withTarget ? ["y"] : [])],
+    body,
+  );
 }

@@ -1,8 +1,9 @@
 /** 7. A run that got stuck, beside the page's own, and why. */
 
-import { row, sum, take } from "../array.ts";
+import { row, take } from "../array.ts";
 import type { Training } from "../data.ts";
-import { type Cell, html, percent, table } from "../dom.ts";
+import { type Cell, html, percent, shown, table } from "../dom.ts";
+import { pictureButton } from "../download.ts";
 import { backward, forward, type Parameters, type Samples } from "../network.ts";
 import { framed, type Page, type Section } from "../page.ts";
 import { Plane } from "../plane.ts";
@@ -40,6 +41,7 @@ export function stuck({ data }: Page): Section {
           `h = ${c.hidden}, initial weights ${c.init}, seed ${c.seed}: ${percent(at[at.length - 1])} held out after ${c.epochs} epochs`,
         ),
         planes[0].element,
+        pictureButton("stuck", () => planes[0].element),
       ),
       html(
         "figure",
@@ -51,6 +53,7 @@ export function stuck({ data }: Page): Section {
             `${percent(data.history.val_accuracy[data.history.val_accuracy.length - 1])} held out`,
         ),
         planes[1].element,
+        pictureButton("beside-it", () => planes[1].element),
       ),
     ),
     html("h3", {}, "Why"),
@@ -94,12 +97,14 @@ function quadrants({ x, y }: Samples): Samples[] {
 export function why(training: Training) {
   const p = training.params[training.params.length - 1];
   const units = [...p.b1.values.keys()];
-  const parts = quadrants(training.train).map((samples) => quadrant(samples, p));
+  const parts = quadrants(training.train).map((samples) =>
+    quadrant(samples, p, training.train.y.shape[0]),
+  );
   const on: Cell[][] = units.map((j) => [`unit ${j}`, ...parts.map((part) => percent(part.on[j]))]);
   const rows: Cell[][] = [
     ["classified rightly", ...parts.map((part) => percent(part.right))],
     ["samples with every unit off", ...parts.map((part) => percent(part.silent))],
-    ["sum of |da1| over its samples and units", ...parts.map((part) => part.reach)],
+    ["gradient that comes from it: Σ |da1|", ...parts.map((part) => part.reach)],
   ];
   const reasons: string[] = [];
   parts.forEach((part, q) => {
@@ -114,6 +119,12 @@ export function why(training: Training) {
         `In the quadrant ${QUADRANTS[q]} every unit is off for ${percent(part.silent)} of the samples: there f is b2, whatever x is, and no gradient comes from them to W1 and b1.`,
       );
   });
+  const silent = silentSamples(training.train, p);
+  const ones = silent.filter((i) => training.train.y.values[i] === 1).length;
+  if (silent.length && ones && ones < silent.length)
+    reasons.push(
+      `For the ${silent.length} samples with every unit off, f is b2 = ${shown(p.b2.values[0])}, and y is 1 for ${percent(ones / silent.length)} of them: one number cannot be right for both classes.`,
+    );
   for (const group of directions(p)) {
     if (group.length > 1)
       reasons.push(
@@ -127,21 +138,32 @@ export function why(training: Training) {
   return { on, quadrants: rows, reasons };
 }
 
-function quadrant(samples: Samples, p: Parameters) {
+/** Those for which every unit is off. */
+function silentSamples({ x, y }: Samples, p: Parameters): number[] {
+  const { a1 } = forward(x, p);
+  return [...y.values.keys()].filter((i) => row(a1, i).every((a) => a <= 0));
+}
+
+function quadrant(samples: Samples, p: Parameters, all: number) {
   const n = Math.max(1, samples.y.shape[0]);
   const { a1, f } = forward(samples.x, p);
   const h = p.b1.values.length;
-  const active = (i: number) => [...row(a1, i)].map((a) => Number(a > 0));
-  const each = Array.from({ length: samples.y.shape[0] }, (_, i) => active(i));
-  const on = Array.from({ length: h }, (_, j) => each.filter((a) => a[j]).length / n);
-  const silent = each.filter((a) => !a.some(Boolean)).length / n;
+  const each = Array.from({ length: samples.y.shape[0] }, (_, i) => row(a1, i));
+  const on = Array.from({ length: h }, (_, j) => each.filter((a) => a[j] > 0).length / n);
+  const silent = silentSamples(samples, p).length / n;
   const right = [...f.values].filter((v, i) => Number(v >= 0.5) === samples.y.values[i]).length / n;
-  const { da1 } = backward(samples, p);
-  const size = sum({ shape: da1.shape, values: da1.values.map(Math.abs) }, 0).values;
-  return { on, silent, right, reach: size.reduce((a, b) => a + b, 0) };
+  const { da1 } = backward(samples, p); // of the mean over these samples: n / all of the whole's
+  const reach = (n / all) * da1.values.reduce((total, d) => total + Math.abs(d), 0);
+  return { on, silent, right, reach };
 }
 
 const ANGLE = 5;
+
+/** The angle between two directions, in degrees. */
+function between(one: number, other: number): number {
+  const gap = Math.abs(one - other) % 360;
+  return Math.min(gap, 360 - gap);
+}
 
 /** Units whose rows of W1 point the same way, in groups. */
 function directions(p: Parameters): number[][] {
@@ -149,10 +171,7 @@ function directions(p: Parameters): number[][] {
     Math.atan2(p.W1.values[2 * j + 1], p.W1.values[2 * j]) * (180 / Math.PI);
   const groups: number[][] = [];
   for (const j of p.b1.values.keys()) {
-    const near = groups.find(([i]) => {
-      const gap = Math.abs(angle(i) - angle(j)) % 360;
-      return Math.min(gap, 360 - gap) < ANGLE;
-    });
+    const near = groups.find((group) => group.every((i) => between(angle(i), angle(j)) < ANGLE));
     if (near) near.push(j);
     else groups.push([j]);
   }

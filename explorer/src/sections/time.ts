@@ -3,6 +3,7 @@
 import { Chart } from "../chart.ts";
 import { Folded, html, percent, shown, table } from "../dom.ts";
 import { changed, framed, type Page, type Section } from "../page.ts";
+import { nearest } from "../state.ts";
 
 const KEYS: Record<string, number> = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
 
@@ -11,13 +12,13 @@ export function time(page: Page): Section {
   const epochs = [...history.epoch];
   const last = run.epochs.length - 1;
   const pick = (epoch: number) => {
-    const gaps = run.epochs.map((e) => Math.abs(e - epoch));
-    page.store.change({ shot: gaps.indexOf(Math.min(...gaps)) });
+    page.store.change({ shot: nearest(run.epochs, epoch) });
   };
   const line = (name: string, column: string) => ({ name, values: history[column] });
+  const lowest = Math.floor(10 * Math.min(...history.val_accuracy)) / 10;
   const charts = [
     new Chart({ title: "Loss", log: true, onPick: pick }),
-    new Chart({ title: "Held-out accuracy", log: false, onPick: pick }),
+    new Chart({ title: "Held-out accuracy", log: false, range: [lowest, 1], onPick: pick }),
     new Chart({ title: "Gradient norm of each parameter", log: true, onPick: pick }),
     new Chart({ title: "Share of units that are on", log: false, range: [0, 1], onPick: pick }),
   ];
@@ -87,22 +88,23 @@ function course(history: Record<string, Float64Array>): string {
 
 const SETTLED = 20;
 const JUMP = 0.08;
+const FEW = 10;
 
 /** Whether the jumps of ‖db1‖ go with units that switch: said only where the numbers show it. */
 export function jumps(norms: Float64Array, switched: Float64Array): string {
-  const later = [...norms.keys()].filter((e) => e > SETTLED && Number.isFinite(norms[e]));
+  const later = [...norms.keys()].filter((e) => e > SETTLED && norms[e] > 0 && norms[e - 1] > 0);
   const jump = (e: number) => Math.abs(norms[e] / norms[e - 1] - 1) > JUMP;
-  const share = (epochs: number[]) =>
-    epochs.length ? epochs.filter((e) => switched[e] > 0).length / epochs.length : 0;
   const [jumped, calm] = [later.filter(jump), later.filter((e) => !jump(e))];
-  if (jumped.length < 5) {
-    return `After epoch ${SETTLED}, ‖db1‖ changes by more than ${100 * JUMP} % from one epoch to the next in ${jumped.length} epochs: too few to say why.`;
-  }
+  const size = `more than ${100 * JUMP} % from one epoch to the next`;
+  if (!jumped.length) return `After epoch ${SETTLED}, ‖db1‖ never changes by ${size}.`;
+  const share = (epochs: number[]) => epochs.filter((e) => switched[e] > 0).length / epochs.length;
   const counted =
-    `After epoch ${SETTLED}, ‖db1‖ changes by more than ${100 * JUMP} % in ${jumped.length} epochs. In ${percent(share(jumped))} of them ` +
-    `a unit switched on or off for some sample, and in ${percent(share(calm))} of the other ${calm.length}.`;
-  const plain = calm.length >= 5 && share(jumped) >= 0.9 && share(jumped) - share(calm) >= 0.3;
-  return plain
-    ? `${counted} The jags are such switches.`
-    : `${counted} So switches do not explain the jags of this run.`;
+    `After epoch ${SETTLED}, ‖db1‖ changes by ${size} in ${jumped.length} epochs. In ` +
+    `${percent(share(jumped))} of them a unit switched on or off for some sample`;
+  if (jumped.length < FEW || calm.length < FEW)
+    return `${counted}; only ${calm.length} other epochs are there to compare with, so this run cannot say whether switches make the jags.`;
+  const plain = share(jumped) >= 0.9 && share(jumped) - share(calm) >= 0.3;
+  return `${counted}, and in ${percent(share(calm))} of the other ${calm.length}. ${
+    plain ? "The jags go with such switches." : "So the jags do not go with switches alone."
+  }`;
 }

@@ -2,7 +2,7 @@
 
 import { cloud, describe, described } from "../cloud.ts";
 import { epochNumbers } from "../compare.ts";
-import { Folded, html, number, percent, table } from "../dom.ts";
+import { Folded, html, label, number, percent, table } from "../dom.ts";
 import { pictureButton } from "../download.ts";
 import { dead, NAMES } from "../network.ts";
 import { changed, framed, type Page, type Section } from "../page.ts";
@@ -58,10 +58,10 @@ export function training(page: Page): Section {
           "dl",
           {},
           ...pair("training loss", number(now.train.loss)),
-          ...pair("held-out loss", number(now.val.loss)),
+          ...pair("held-out loss (samples not trained on)", number(now.val.loss)),
           ...pair("training accuracy", percent(now.train.accuracy)),
           ...pair("held-out accuracy", percent(now.val.accuracy)),
-          ...pair("units on", percent(now.train.on)),
+          ...pair("on, of all samples × units", percent(now.train.on)),
           ...pair("dead units", `${off} of ${run.config.hidden}`),
         ),
       );
@@ -78,9 +78,4 @@ export function training(page: Page): Section {
 
 function pair(term: string, value: Node | string): Node[] {
   return [html("dt", {}, term), html("dd", {}, value)];
-}
-
-export function label(name: string, i: number): string {
-  if (name === "W1") return `W1[${Math.floor(i / 2)},${i % 2}]`;
-  return name === "W2" ? `W2[0,${i}]` : `${name}[${i}]`;
 }

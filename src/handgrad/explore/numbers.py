@@ -85,10 +85,10 @@ def numbers(verification: Verification, state: str = "") -> dict[str, Any]:
 
 def title(config: Config) -> str:
     """The configuration in one line."""
+    start = "He's" if config.sd is None else f"standard deviation {config.sd:g}"
     return (
-        f"seed {config.seed}, h = {config.hidden}, learning rate {config.lr:g}, batches of "
-        f"{config.batch_size}, {config.epochs} epochs, initial weights {config.init}, "
-        f"{config.dtype}"
+        f"seed {config.seed}, {config.hidden} hidden units, learning rate {config.lr:g}, batches "
+        f"of {config.batch_size}, {config.epochs} epochs, initial weights: {start}, {config.dtype}"
     )
 
 
@@ -126,7 +126,8 @@ def apart(run: Run, reference: Run) -> Array:
     epochs = min(len(run.rows), len(reference.rows))
     gaps = split(abs(by_epoch(run)[:epochs].astype(float) - by_epoch(reference)[:epochs]))
     largest = np.stack([gap.reshape(epochs, -1).max(axis=1) for gap in gaps], axis=1)
-    return np.minimum(largest, np.finfo(np.float32).max).astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is ∞, which no axis shows
+        return largest.astype(np.float32)
 
 
 def catalogue(problem: Problem) -> list[dict[str, Any]]:
@@ -136,7 +137,7 @@ def catalogue(problem: Problem) -> list[dict[str, Any]]:
             "name": m.name,
             "layer": layer,
             "link": m.link,
-            "parameter": m.link if m.link in ("df", "dh", "da") else f"{m.link}{layer + 1}",
+            "gradient": _gradient(m, layer),
             "line": m.line,
             "right": m.right,
             "sentence": m.sentence,
@@ -146,6 +147,12 @@ def catalogue(problem: Problem) -> list[dict[str, Any]]:
         for m in CATALOGUE.values()
         for layer in m.layers(2)
     ]
+
+
+def _gradient(mistake: Mistake, layer: int) -> str:
+    """The stages' name of what the wrong line computes: what flows below layer 1 is dh1, da1."""
+    below = {"df": "", "dh": layer, "da": layer}
+    return f"{mistake.link}{below.get(mistake.link, layer + 1)}"
 
 
 def refusal(mistake: Mistake, layer: int, problem: Problem) -> str | None:
