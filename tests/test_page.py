@@ -405,6 +405,35 @@ def same(mistake: Mistake, layer: int, calls: int, given: tuple[Any, ...], found
         assert np.allclose(found[name]["values"], ours.ravel(), rtol=1e-11, atol=1e-13), where
 
 
+SLOPES = """([Ws, bs, x, y, entry, by]) => {
+  const { array, backward, firstWrong } = handgrad;
+  const p = { W1: array(Ws[0].shape, Ws[0].values), b1: array(bs[0].shape, bs[0].values),
+              W2: array(Ws[1].shape, Ws[1].values), b2: array(bs[1].shape, bs[1].values) };
+  const samples = { x: array(x.shape, x.values), y: array(y.shape, y.values) };
+  const gradients = backward(samples, p);
+  gradients.dW1.values[entry] += by;
+  return firstWrong(samples, p, gradients);
+}"""
+
+
+def test_the_pages_slopes_call_no_right_gradient_wrong(browser: Browser, path: Path) -> None:
+    """100 random networks, some on a kink, some with losses of 1e12; and a wrong entry is found."""
+    opened = Opened(browser, path)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        h, B, size = int(rng.integers(1, 9)), int(rng.integers(1, 33)), 10.0 ** (6 * (seed % 2))
+        Ws = [rng.standard_normal((h, 2)), size * rng.standard_normal((1, h))]
+        bs = [rng.standard_normal(h), rng.standard_normal(1)]
+        x, y = rng.standard_normal((B, 2)), rng.integers(0, 2, (B, 1)).astype(float)
+        if seed % 10 == 3:
+            bs[0] = -(Ws[0] @ x[0])
+        arrays = [plain(W) for W in Ws], [plain(b) for b in bs], plain(x), plain(y)
+        assert opened.page.evaluate(SLOPES, [*arrays, 0, 0.0]) is None, seed
+        if seed % 10 != 3:  # on a kink there is no slope to compare with
+            found = opened.page.evaluate(SLOPES, [*arrays, 1, 1e-3 * size**2])
+            assert (found["parameter"], found["index"]) == ("W1", 1), seed
+
+
 def test_the_test_of_the_mistakes_can_fail(browser: Browser, path: Path) -> None:
     mistake = CATALOGUE["dW doubled"]
     rng = np.random.default_rng(0)

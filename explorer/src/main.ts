@@ -19,6 +19,7 @@ import { stuck } from "./sections/stuck.ts";
 import { time } from "./sections/time.ts";
 import { training } from "./sections/training.ts";
 import { whatif } from "./sections/whatif.ts";
+import { firstWrong } from "./slopes.ts";
 import { inFrame, parsed, type State, Store } from "./state.ts";
 
 const SECTIONS = [training, time, sample, steps, hidden, agreement, stuck, whatif];
@@ -42,7 +43,9 @@ function mount(root: HTMLElement, text: string): void {
   add(first);
   window.addEventListener("hashchange", () => store.change(parsed(location.hash, data)));
   // For whoever opens the console: the arithmetic of this page.
-  Object.assign(window, { handgrad: { data, store, ...arrays, ...network, mistaken, explained } });
+  Object.assign(window, {
+    handgrad: { data, store, ...arrays, ...network, mistaken, explained, firstWrong },
+  });
   painted(() => {
     head.append(proof(page));
     others.forEach(add);

@@ -186,7 +186,7 @@ export class Trainer {
     return [
       html("h3", {}, `A wrong ${entry.gradient}: ${entry.name}`),
       html("p", {}, html("code", {}, entry.line), " instead of ", html("code", {}, entry.right)),
-      html("p", {}, entry.sentence),
+      html("p", {}, entry.sentence, " ", html("i", {}, entry.hint)),
       html(
         "p",
         { class: "caption" },
