@@ -22,6 +22,12 @@ from handgrad import gradcheck
 p = {"w": np.array([1.0, -2.0])}
 print(gradcheck(lambda p: (p["w"] ** 2).sum(), p, lambda p: {"w": 2 * p["w"]}).verdict)
 """
+LAYER = """
+import numpy as np
+from handgrad.checker import gradcheck_layer
+forward, backward = lambda x: (x**2, x), lambda dout, x: 2 * x * dout
+print(gradcheck_layer(forward, backward, np.ones(3) / 3).verdict)
+"""
 TRAIN = """
 from handgrad import Config, make_problem, train
 print(train(make_problem(Config(epochs=2))).steps)
@@ -61,6 +67,7 @@ def command(line: str) -> str:
     ("code", "prints"),
     [
         (GRADCHECK, "pass"),
+        (LAYER, "pass"),
         (TRAIN, "32"),
         (VERIFY, "equal"),
         (EXPLORE, """[('["numpy_manual"]', 'pytorch_no_autograd')]"""),

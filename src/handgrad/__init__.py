@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handgrad.checker import assert_gradients as assert_gradients
     from handgrad.checker import gradcheck as gradcheck
+    from handgrad.checker import gradcheck_layer as gradcheck_layer
     from handgrad.checker import gradcheck_module as gradcheck_module
     from handgrad.comparison import Comparison as Comparison
     from handgrad.errors import BadInput as BadInput
@@ -28,7 +29,7 @@ __version__ = "0.1.0"
 
 # A name is imported when it is first asked for (scientific-python.org, SPEC 1).
 _HOMES = {
-    "checker": ("assert_gradients", "gradcheck", "gradcheck_module"),
+    "checker": ("assert_gradients", "gradcheck", "gradcheck_layer", "gradcheck_module"),
     "comparison": ("Comparison",),
     "errors": ("BadInput",),
     "parity": ("Agreement", "agreement"),

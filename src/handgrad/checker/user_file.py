@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handgrad.checker.check import gradcheck
+from handgrad.checker.layer import gradcheck_layer
 from handgrad.checker.report import Report
 from handgrad.errors import BadInput
 from handgrad.inputs import shown
@@ -19,7 +20,11 @@ from handgrad.inputs import shown
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-KINDS = "params, loss and grads (and perhaps activations or reference), or module and inputs"
+KINDS = (
+    "params, loss and grads (and perhaps activations or reference), module and inputs, forward, "
+    "backward and inputs, or layer and inputs"
+)
+OF_A_LAYER = ("params", "grads", "outputs")
 
 
 SAFE = "PYTHONSAFEPATH"
@@ -130,6 +135,9 @@ def _fails_alone(found: Mapping[str, Any]) -> Exception | None:
 
             arguments, named = arguments_of(found["inputs"], None)
             found["module"](*arguments, **named)
+        if "forward" in found and "inputs" in found:
+            given = found["inputs"]
+            found["forward"](*(given if isinstance(given, list | tuple) else [given]))
         for name in ("loss", "grads", "activations", "reference"):
             if "params" in found and callable(found.get(name)):
                 found[name](found["params"])
@@ -144,9 +152,14 @@ def _attributes(thing: Any) -> dict[str, Any]:
 
 
 def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Report:
-    for name in ("loss", "module", "activations", "reference"):
+    for name in ("loss", "module", "activations", "reference", "forward", "backward"):
         if name in found and not callable(found[name]):
             raise BadInput(f"{file}: {name} must be a function, got {found[name]!r:.60}")
+    if "inputs" in found and ("layer" in found or {"forward", "backward"} <= set(found)):
+        options |= {key: found[key] for key in OF_A_LAYER if key in found}
+        layer = found["layer"] if "layer" in found else found["forward"]
+        backward = None if "layer" in found else found["backward"]
+        return gradcheck_layer(layer, backward, found["inputs"], **options)
     optional = ("activations", "structure", "reference")
     options |= {key: found[key] for key in optional if key in found}
     if {"params", "loss", "grads"} <= set(found):
