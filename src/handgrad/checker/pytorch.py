@@ -17,7 +17,7 @@ from handgrad.checker.rounding import SAFETY
 from handgrad.checker.verdict import fresh_seed
 from handgrad.errors import BadInput
 from handgrad.extras import needed_for
-from handgrad.inputs import require_functions, require_type
+from handgrad.inputs import require_flags, require_functions, require_type
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,6 +31,7 @@ def gradcheck_module(
     *,
     keywords: Mapping[str, Any] | None = None,
     reference: Callable[..., Any] | None = None,
+    second: bool = False,
     points: int = 3,
     directions: int | None = None,
     rtol: float = 0.0,
@@ -68,6 +69,9 @@ def gradcheck_module(
             kernel): a function, or a module with parameters of the same names. For a module in
             float32 or below it is the module itself with everything in float64, if it can compute
             in that.
+        second: check the second derivatives too, where the first are right: the backward of the
+            backward, by the parameters, the inputs and the upstream gradients ("second input 0").
+            What keeps an intermediate result as a constant is wrong there alone.
         points, directions, rtol, resolve, delta, seed: as for `gradcheck`.
 
     Returns:
@@ -77,17 +81,65 @@ def gradcheck_module(
         BadInput: where there is nothing to check, or it cannot be checked.
     """
     with needed_for("gradcheck_module"):
-        import torch
+        import torch  # noqa: F401
+
+    require_functions(module=module)
+    require_functions(reference=reference, optional=True)
+    require_flags(second=second)
+    options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
+    arguments, named = arguments_of(inputs, keywords)
+    report = _first(module, arguments, named, reference, options)
+    return _with_second(report, module, arguments, named, options) if second and report else report
+
+
+def _with_second(
+    report: Report,
+    module: "nn.Module | Callable[..., Any]",
+    arguments: Sequence[Any],
+    named: Mapping[str, Any],
+    options: Options,
+) -> Report:
+    """The first derivatives' report, and the second derivatives' after it."""
+    from handgrad.checker.second import UPSTREAM, Gradients, told, upstream_of
+    from handgrad.checker.tensors import TorchProgram
+
+    rng = np.random.default_rng(options.seed)
+    asked = [n for n in report.parameters if n.startswith("input ")]
+    upstream = upstream_of(TorchProgram(module, arguments, named), rng)
+    of = Gradients(module, asked)
+    found = _first(of, arguments, {**named, UPSTREAM: upstream}, None, options, calls=False)
+    again = {told(n): replace(p, name=told(n)) for n, p in found.parameters.items()}
+    notes = [f"second: {note}" for note in found.notes]
+    if not found.ok:
+        notes.append(
+            "second: the first derivatives are right. Does a backward keep an intermediate result "
+            "as a constant, choose a branch by a value, or is it once_differentiable?"
+        )
+    return replace(
+        report,
+        parameters={**report.parameters, **again},
+        evaluations=report.evaluations + found.evaluations,
+        points=min(report.points, found.points),
+        notes=(*report.notes, *notes),
+    )
+
+
+def _first(
+    module: "nn.Module | Callable[..., Any]",
+    arguments: Sequence[Any],
+    named: Mapping[str, Any],
+    reference: Callable[..., Any] | None,
+    options: Options,
+    calls: bool = True,
+) -> Report:
+    """The check of the gradients; calls: and of how the backward pass is called."""
+    import torch
 
     from handgrad.checker.calls import differing_calls
     from handgrad.checker.tensors import TorchProgram
 
-    require_functions(module=module)
-    require_functions(reference=reference, optional=True)
-    seed = fresh_seed(seed)
-    options = Options(points, directions, rtol, resolve, delta, seed)
+    seed = options.seed
     rng = np.random.default_rng(seed)
-    arguments, named = arguments_of(inputs, keywords)
     program = TorchProgram(module, arguments, named)
     if not program.params:
         raise BadInput("there must be a parameter or a finite float input to check, got neither")
@@ -116,7 +168,11 @@ def gradcheck_module(
     )
     try:
         with on_a_gpu():
-            wrong, more, known = differing_calls(program, lambda: _rounding(caller, seed))
+            wrong, more, known = (
+                differing_calls(program, lambda: _rounding(caller, seed))
+                if calls
+                else ([], [], None)
+            )
             report = check(replace(caller, known=known), options, rng)
             report = _with_cut(report, program, seed) if program.constant else report
     finally:

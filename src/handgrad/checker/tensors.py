@@ -50,7 +50,7 @@ class TorchProgram:
         self.arguments, self.keywords = tuple(arguments), dict(keywords)
         given: Tensors = {}
         for name, value in [*enumerate(self.arguments), *self.keywords.items()]:
-            given |= _tensors_within(value, f"input {name}")
+            given |= tensors_within(value, f"input {name}")
         asking = any(t.requires_grad for t in given.values())
         plain = not self.keywords and all(isinstance(a, Tensor) for a in self.arguments)
         self.plain = list(given.items()) if plain else []  # the usual form, at no cost
@@ -277,7 +277,7 @@ def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
     return (made._apply(lambda t: t.to(widest(t.dtype))) if wide else made), False
 
 
-def _tensors_within(made: Any, name: str = "") -> dict[str, Tensor]:
+def tensors_within(made: Any, name: str = "") -> dict[str, Tensor]:
     """The tensors in any nested structure, by name."""
     found: dict[str, Tensor] = {}
     mapped(made, lambda n, t: found.setdefault(n, t) if isinstance(t, Tensor) else t, name)
@@ -286,6 +286,6 @@ def _tensors_within(made: Any, name: str = "") -> dict[str, Tensor]:
 
 def _differentiable(made: Any) -> Iterator[Tensor]:
     """The float and complex tensors in what a program returned."""
-    for t in _tensors_within(made).values():
+    for t in tensors_within(made).values():
         if has_gradient(t):
             yield t if t.layout == torch.strided else t.to_dense()

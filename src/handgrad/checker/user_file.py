@@ -168,5 +168,6 @@ def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Repo
     if {"module", "inputs"} <= set(found):
         from handgrad.checker.pytorch import gradcheck_module
 
+        options |= {"second": found["second"]} if "second" in found else {}
         return gradcheck_module(found["module"], found["inputs"], **options)
     raise BadInput(f"{file} must define {KINDS}")
