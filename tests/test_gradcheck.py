@@ -439,6 +439,7 @@ def test_randomness_that_cannot_be_fixed_is_refused() -> None:
         gradcheck_module(lambda x: x * rng.standard_normal(), torch.randn(3, dtype=torch.float64))
 
 
+@pytest.mark.gradcheck(points=2)
 def test_assert_gradients_raises_with_the_report() -> None:
     network = Network(11)
     assert_gradients(network.loss, network.params, network.grads)

@@ -104,11 +104,6 @@ def gradcheck(
         return check(program, options, np.random.default_rng(options.seed))
 
 
-def assert_gradients(*arguments: Any, **options: Any) -> None:
-    """`gradcheck`, for a test: raises `AssertionError` with the report unless it passes."""
-    gradcheck(*arguments, **options).raise_if_failed()
-
-
 def check(program: Program, options: Options, rng: np.random.Generator) -> Report:
     """The whole check of a program; of a narrow one held to itself in float64, if it takes that."""
     alone = program.reference is None and program.around is None and callable(program.grads)

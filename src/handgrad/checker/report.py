@@ -145,6 +145,7 @@ class Report:
 
     def raise_if_failed(self) -> None:
         """Raise `AssertionError` with this text unless the verdict is "pass"."""
+        __tracebackhide__ = True
         if not self.ok:
             raise AssertionError(str(self))
 

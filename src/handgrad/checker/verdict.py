@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from handgrad import running
 from handgrad.checker.causes import agreed, cause
 from handgrad.checker.locate import Wrong, locate
 from handgrad.checker.look import bound
@@ -194,5 +195,12 @@ def about(places: Sequence[Place], eps: float) -> list[str]:
 
 
 def fresh_seed(seed: int | None) -> int:
-    """The seed, or one from the system's entropy. It is printed: a check can be repeated."""
-    return int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    """The seed, the running test's, or one drawn afresh. It is printed: a check can be repeated."""
+    test = running.current
+    if seed is None and test is not None:
+        seed = test.next_seed()
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    if test is not None:
+        test.seeds.append(seed)
+    return seed
