@@ -1,6 +1,10 @@
 """`handgrad check`: the examples, its exit codes, and whose exception it was."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,3 +121,46 @@ def test_a_known_error_can_be_allowed(tmp_path: Path) -> None:
     done = handgrad("check", target, "--resolve", "0", cwd=tmp_path)
     assert done.returncode == 2
     assert "resolve must lie above 0, got 0" in done.stderr
+
+
+def test_list_names_what_can_be_checked(tmp_path: Path) -> None:
+    file = EXAMPLES / "layers.py"
+    done = handgrad("check", file, "--list", cwd=tmp_path)
+    names = ["affine", "wrong", "lstm", "batchnorm", "linear", "in_dicts"]
+    assert done.stdout.splitlines() == [f"{file}:{name}" for name in names]
+    done = handgrad("check", EXAMPLES / "numpy_backward.py", "--list", cwd=tmp_path)
+    assert done.stdout.splitlines()[0] == str(EXAMPLES / "numpy_backward.py")
+    (tmp_path / "user.py").write_text("print('noise')\nx = 1")
+    done = handgrad("check", "user.py", "--list", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "user.py must define params, loss and grads" in done.stderr
+    (tmp_path / "user.py").write_text("1 / 0")
+    done = handgrad("check", "user.py", "--list", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.slow
+def test_watch_checks_again_at_each_save(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text((EXAMPLES / "numpy_backward.py").read_text())
+    command = [sys.executable, "-m", "handgrad", "check", "mine.py", "--watch"]
+    started = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    assert started.stderr is not None
+    line = started.stdout.readline()
+    assert line.startswith("gradient check: pass")
+    assert "Watching mine.py, which is run at each save" in started.stderr.readline()
+    time.sleep(1)
+    file.write_text(file.read_text().replace("df.sum(axis=0)", "2 * df.sum(axis=0)"))
+    while not line.startswith("gradient check: fail"):
+        line = started.stdout.readline()
+        assert line
+    file.write_text("x = 1")
+    assert "mine.py must define params, loss and grads" in started.stderr.readline()
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "interrupted; no longer watching" in said

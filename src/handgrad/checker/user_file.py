@@ -5,10 +5,11 @@ import runpy
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from handgrad.checker.check import gradcheck
@@ -39,9 +40,18 @@ def check_in_a_process(target: str, **options: Any) -> Report:
 
     What FILE prints goes to standard error. Raises `BadInput` also where the process ended before.
     """
+    return _in_a_process(check_file, target, options)
+
+
+def list_in_a_process(target: str) -> list[str]:
+    """`names_in` in a process of its own."""
+    return _in_a_process(names_in, target, {})
+
+
+def _in_a_process(work: Callable[..., Any], target: str, options: dict[str, Any]) -> Any:
     _split(target)
     ours, theirs = get_context("spawn").Pipe(duplex=False)
-    child = get_context("spawn").Process(target=_answer, args=(theirs, target, options))
+    child = get_context("spawn").Process(target=_answer, args=(theirs, work, target, options))
     with _stdlib_first():
         child.start()
     theirs.close()
@@ -58,12 +68,14 @@ def check_in_a_process(target: str, **options: Any) -> Report:
     return found
 
 
-def _answer(to: "Connection", target: str, options: dict[str, Any]) -> None:
+def _answer(
+    to: "Connection", work: Callable[..., Any], target: str, options: dict[str, Any]
+) -> None:
     os.dup2(2, 1)  # what the file prints is no part of the report
     os.environ.pop(SAFE, None)
     sys.path.insert(0, str(_split(target)[0].resolve().parent))
     try:
-        to.send(check_file(target, **options))
+        to.send(work(target, **options))
     except (BadInput, UserError) as error:
         to.send(error)
     except KeyboardInterrupt:  # the parent has it too, and says so
@@ -103,8 +115,50 @@ def check_file(target: str, **options: Any) -> Report:
                 raise  # ours
             said = " ".join(f"{type(alone).__name__}: {alone}".split())
             raise BadInput(f"{file} must run as handgrad calls it, but {said}") from None
-        text = traceback.format_list(theirs) + traceback.format_exception_only(error)
-        raise UserError("".join(text)) from None
+        raise UserError(_within(file, error)) from None
+
+
+def names_in(target: str) -> list[str]:
+    """What in FILE.py can be checked: FILE.py itself, FILE.py:NAME, each a target.
+
+    Raises `BadInput` where there is nothing.
+    """
+    path, _ = _split(target)
+    found = _run(str(path))
+    names = [str(path)] if _form(found) else []
+    for name, value in found.items():
+        if name.startswith("_") or isinstance(value, ModuleType | FunctionType):
+            continue
+        with suppress(Exception):  # an attribute that cannot be read
+            if _form(value if isinstance(value, Mapping) else _attributes(value)):
+                names.append(f"{path}:{name}")
+    if not names:
+        raise BadInput(f"{path} must define {KINDS}")
+    return names
+
+
+def _run(file: str) -> dict[str, Any]:
+    """What the file defines. Raises `UserError` where it raises."""
+    try:
+        return runpy.run_path(file)
+    except Exception as error:
+        raise UserError(_within(file, error)) from None
+
+
+def _within(file: str, error: Exception) -> str:
+    """The traceback within that file."""
+    theirs = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return "".join(traceback.format_list(theirs) + traceback.format_exception_only(error))
+
+
+def _form(found: Mapping[str, Any]) -> str | None:
+    """Which check these names are for."""
+    names = set(found)
+    if "inputs" in names and ("layer" in names or {"forward", "backward"} <= names):
+        return "layer"
+    if {"params", "loss", "grads"} <= names:
+        return "loss"
+    return "module" if {"module", "inputs"} <= names else None
 
 
 def _split(target: str) -> tuple[Path, str]:
@@ -155,17 +209,18 @@ def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Repo
     for name in ("loss", "module", "activations", "reference", "forward", "backward"):
         if name in found and not callable(found[name]):
             raise BadInput(f"{file}: {name} must be a function, got {found[name]!r:.60}")
-    if "inputs" in found and ("layer" in found or {"forward", "backward"} <= set(found)):
+    form = _form(found)
+    if form == "layer":
         options |= {key: found[key] for key in OF_A_LAYER if key in found}
         layer = found["layer"] if "layer" in found else found["forward"]
         backward = None if "layer" in found else found["backward"]
         return gradcheck_layer(layer, backward, found["inputs"], **options)
     optional = ("activations", "structure", "reference")
     options |= {key: found[key] for key in optional if key in found}
-    if {"params", "loss", "grads"} <= set(found):
+    if form == "loss":
         own = {key: found[key] for key in ("params", "loss", "grads")}
         return gradcheck(**own, **options)
-    if {"module", "inputs"} <= set(found):
+    if form == "module":
         from handgrad.checker.pytorch import gradcheck_module
 
         options |= {"second": found["second"]} if "second" in found else {}

@@ -33,7 +33,7 @@ EXAMPLES: dict[Callable[..., int], tuple[str, str]] = {
     verify: ("verify", "verify --seed 7 --hidden 3 --out here"),
     explore: ("explore --open", "explore --hidden 4 --init normal:0.1 --out page.html"),
     train: ("train numpy_manual --epochs 50", "train pytorch_autograd --checkpoint run"),
-    check: ("check examples/numpy_backward.py", "check mine.py:layer --rtol 1e-3"),
+    check: ("check examples/numpy_backward.py", "check mine.py:layer --watch"),
     sweep: ("sweep --seeds 1000 --hidden 2,4,8", "sweep --from sweeps/HASH"),
     notebooks: ("notebooks lessons", "notebooks lessons --reset 01:dW2"),
     progress: ("progress lessons", "progress class --json"),

@@ -1,11 +1,15 @@
 """`handgrad check`."""
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from handgrad.cli.options import Json
+from handgrad.cli.watching import at_each_save, say_watching
+from handgrad.errors import BadInput
 
 
 def check(
@@ -28,6 +32,12 @@ def check(
             help="Seed for the random directions. Default: a new one, shown in the report.", min=0
         ),
     ] = None,
+    list_them: Annotated[
+        bool, typer.Option("--list", help="Say what in FILE can be checked, and check nothing.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run FILE and check again whenever it is saved.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Check the gradients in a Python file of yours.
@@ -38,21 +48,62 @@ def check(
     Exits with 0 for pass, 1 for fail, 2 for bad input, 3 where nothing can be said (inconclusive,
     nondifferentiable). The file is run, in a process of its own.
     """
-    from dataclasses import asdict
+    options = {"points": points, "rtol": rtol, "resolve": resolve, "seed": seed}
+    if list_them:
+        return _theirs(target, lambda: _list(target))
+    code = _theirs(target, lambda: _check(target, as_json, options))
+    if watch:
+        file = Path(target.partition(".py")[0] + ".py").resolve()
+        say_watching(f"{target}, which is run at each save")
+        at_each_save(
+            file.parent,
+            lambda path: path == str(file),
+            lambda: _again(target, lambda: _check(target, as_json, options)),
+        )
+    return code
 
-    from handgrad import report
-    from handgrad.checker.report import PASS
-    from handgrad.checker.user_file import UserError, check_in_a_process
-    from handgrad.files import without_nan
+
+def _theirs(target: str, work: Callable[[], int]) -> int:
+    """An exception of the file's own is shown as Python would show it."""
+    from handgrad.checker.user_file import UserError
 
     try:
-        found = check_in_a_process(target, points=points, rtol=rtol, resolve=resolve, seed=seed)
+        return work()
     except UserError as error:
         print(
             f"{error}handgrad: this exception comes from {target}, not from handgrad",
             file=sys.stderr,
         )
         return 2
+    finally:
+        sys.stdout.flush()
+
+
+def _again(target: str, work: Callable[[], int]) -> None:
+    """What cannot be used while it is being written is told, and the watch goes on."""
+    try:
+        _theirs(target, work)
+    except BadInput as error:
+        print(f"handgrad: {error}", file=sys.stderr)
+
+
+def _list(target: str) -> int:
+    from handgrad.checker.user_file import list_in_a_process
+
+    print("\n".join(list_in_a_process(target)))
+    return 0
+
+
+def _check(target: str, as_json: bool, options: dict[str, Any]) -> int:
+    """One check, and its exit code."""
+    from dataclasses import asdict
+
+    from handgrad import report
+    from handgrad.checker.report import PASS
+    from handgrad.checker.user_file import check_in_a_process
+    from handgrad.files import without_nan
+
+    found = check_in_a_process(target, **options)
     if as_json:
         content = {"verdict": found.verdict, **asdict(found)}
         print(report.to_json(without_nan(content)), end="")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handgrad.cli.bars import console_on, files_bar, look, say, stopped
+from handgrad.cli.bars import console_on, files_bar, say, stopped
 from handgrad.cli.options import Json, named
+from handgrad.cli.watching import at_each_save, say_watching
 from handgrad.extras import needed_for
 
 if TYPE_CHECKING:
@@ -44,16 +45,12 @@ def progress(
 
     _report(folder, learners(folder), seconds, as_json)
     if watch:
-        with needed_for("--watch"):
-            from watchfiles import watch as saved
-        say(console_on(stderr=True), f"Watching {folder}; Ctrl-C ends it")
-        with stopped("no longer watching"):
-            try:
-                for _ in saved(folder, watch_filter=lambda _, path: path.endswith(".ipynb")):
-                    _report(folder, learners(folder), seconds, as_json)
-            except KeyboardInterrupt:  # watchfiles makes one of every signal
-                look()
-                raise
+        say_watching(folder)
+        at_each_save(
+            folder,
+            lambda path: path.endswith(".ipynb"),
+            lambda: _report(folder, learners(folder), seconds, as_json),
+        )
     return 0
 
 
