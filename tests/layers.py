@@ -188,3 +188,68 @@ def nested_forward(x: Array, theta: dict[str, Any]) -> Any:
 def nested_backward(dout: Array, cache: Any) -> Any:
     x, theta = cache
     return dout @ theta["W"].T, {"dW": x.T @ dout, "db": dout.sum(axis=0)}
+
+
+class Net:
+    """Layers within a layer, one of them shared by name."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.layers = [Linear(rng), Relu()]
+        self.last = Listed(rng)
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return self.last.forward(x)
+
+    def backward(self, dout: Array) -> Array:
+        dout = self.last.backward(dout)
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        return dout
+
+
+class Relu:
+    """Has no parameters."""
+
+    def forward(self, x: Array) -> Array:
+        self.on = x > 0
+        return x * self.on
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self.on
+
+
+class Listed:
+    """Keeps its parameters and gradients in lists."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.params = [rng.standard_normal((2, 4)), rng.standard_normal(4)]
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x @ self.params[0] + self.params[1]
+
+    def backward(self, dout: Array) -> Array:
+        self.grads = [self.x.T @ dout, dout.sum(axis=0)]
+        return dout @ self.params[0].T
+
+
+class Hidden:
+    """Its weights lie in an object that is no layer."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.store = Store(rng)
+
+    def forward(self, x: Array) -> Array:
+        return x * self.store.scale
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self.store.scale
+
+
+class Store:
+    """Some numbers."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.scale = rng.standard_normal(3)

@@ -8,7 +8,7 @@ from typing import Any
 import layers as written
 import numpy as np
 import pytest
-from layers import InDicts, Linear, OtherNames, Static
+from layers import Hidden, InDicts, Linear, Listed, Net, OtherNames, Static
 
 from handgrad import gradcheck_layer
 from handgrad.errors import BadInput
@@ -48,6 +48,8 @@ def made(rng: np.random.Generator) -> dict[str, Made]:
         "OtherNames": (OtherNames(rng), None, [x], {"grads": {"scale": "out.s"}}),
         "a function": (OtherNames(rng), None, [x], {"grads": lambda own: {"scale": own.out["s"]}}),
         "Static": (Static, None, [x], {}),
+        "Net": (Net(rng), None, [x], {}),
+        "Listed": (Listed(rng), None, [normal(rng, 3, 2)], {}),
     }
 
 
@@ -96,6 +98,8 @@ def test_the_names_are_the_arguments_and_what_is_kept_where() -> None:
     assert list(check(layers["nested"]).parameters) == ["x", "theta.W", "theta.b"]
     assert list(check(layers["InDicts"]).parameters) == ["x", "params.W", "params.b"]
     assert list(check(layers["Linear"]).parameters) == ["x", "W", "b"]
+    within = ["x", "layers[0].W", "layers[0].b", "last.params[0]", "last.params[1]"]
+    assert list(check(layers["Net"]).parameters) == within
 
 
 def test_what_a_second_backward_pass_does_is_told() -> None:
@@ -275,6 +279,10 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: gradcheck_layer(Unfound(np.random.default_rng(0)), inputs=X),
         "the gradient of W must be found after backward, and is not: say where it is, as in grads=",
+    ),
+    (
+        lambda: gradcheck_layer(Hidden(np.random.default_rng(0)), inputs=X),
+        "the gradient of store.scale must be found after backward, and is not",
     ),
     (
         lambda: gradcheck_layer(Linear(np.random.default_rng(0)), inputs=X, params=["U"]),

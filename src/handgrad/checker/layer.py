@@ -70,8 +70,9 @@ def gradcheck_layer(
             Leave it out for an object.
         inputs: forward's arguments: a float array, or a list of anything. Checked are the float
             arrays in it, nested or not; they are called as forward calls them.
-        params: which of an object's float arrays are parameters, by attribute ("W", "params.W");
-            all of those that it has before forward is called, where left out.
+        params: which of an object's float arrays are parameters, by the way to them ("W",
+            "params.W", "layers[0].W"); where left out, all that the object has, and what is in it,
+            but for what forward writes.
         grads: where an object keeps their gradients: the attribute of each ("weight": "grad_w",
             "W": "g.W"), or a function of the object that returns them by the parameters' names.
             Where left out, those of W are looked for as dW, dw, grad_W, W_grad, and as W or dW in

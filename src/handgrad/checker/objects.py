@@ -1,8 +1,13 @@
-"""An object that keeps its parameters and their gradients: where they are."""
+"""An object that keeps its parameters and their gradients: where they are.
+
+A parameter's name is the way to it: "W", "params.W", "layers[0].W".
+"""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,11 +16,10 @@ from handgrad.checker.arrays import Array
 from handgrad.errors import BadInput
 from handgrad.inputs import shown
 
-DICTS = ("params", "parameters", "weights")
-"""Attributes that may hold the parameters by name."""
-
 GRADIENTS = ("grads", "gradients", "grad")
-"""Attributes that may hold the gradients by name."""
+"""Attributes that may hold the gradients by the parameters' keys."""
+
+NO_STATE = (ModuleType, FunctionType, MethodType, type, np.random.Generator, np.random.RandomState)
 
 
 class Holder:
@@ -29,7 +33,7 @@ class Holder:
     ) -> None:
         self.layer, self.grads = layer, grads
         self.named = params is not None
-        self.params = _parameters(layer, params)
+        self.params = _all(layer) if params is None else _those(layer, params)
 
     @property
     def forward(self) -> Callable[..., Any]:
@@ -45,7 +49,7 @@ class Holder:
         """A copy, whose gradients are cleared."""
         made = copy.copy(self)
         made.layer = copy.deepcopy(self.layer)
-        with suppress(AttributeError, KeyError, BadInput):  # before backward there may be none
+        with suppress(AttributeError, KeyError, IndexError, BadInput):  # there may be none yet
             for array in made.gradients().values():
                 if isinstance(array, np.ndarray):
                     array.fill(0)
@@ -54,14 +58,17 @@ class Holder:
     def write(self, params: Mapping[str, Array]) -> None:
         """Put the values where the layer reads them: into its own arrays, which others may hold."""
         for name, value in params.items():
-            where, key = _place(self.layer, name)
-            own = _get(where, key)
+            *way, key = _keys(name)
+            where = _at(self.layer, way)
+            own = _at(where, [key])
             if isinstance(own, np.ndarray) and value.dtype != object:
                 own[...] = value
+            elif isinstance(where, Mapping | list):
+                where[int(key) if isinstance(where, list) else key] = value  # type: ignore[index]
             else:
-                _set(where, key, value)
+                setattr(where, key, value)
 
-    def forget_caches(self, after: Callable[[Mapping[str, Array]], Any]) -> None:
+    def forget_caches(self, after: Callable[[Mapping[str, Array]], "Holder"]) -> None:
         """Of the arrays that nobody named, those that forward writes are no parameters.
 
         after: the layer after a forward pass with other arrays in their place.
@@ -71,9 +78,7 @@ class Holder:
         moved = {n: a + 0.1 * (1 + abs(a)) for n, a in self.params.items()}
         layer = after(moved).layer
         self.params = {
-            n: a
-            for n, a in self.params.items()
-            if np.array_equal(_get(*_place(layer, n)), moved[n])
+            n: a for n, a in self.params.items() if _is(_found(layer, _keys(n)), moved[n])
         }
 
     def gradients(self) -> dict[str, Any]:
@@ -85,19 +90,18 @@ class Holder:
 
     def _gradient(self, name: str) -> Any:
         if isinstance(self.grads, Mapping) and name in self.grads:
-            where, key = _place(self.layer, self.grads[name])
-            return _get(where, key)
-        own = name.split(".")[-1]
-        for candidate in (f"d{own}", f"d{own.lower()}", f"grad_{own}", f"{own}_grad"):
-            value = getattr(self.layer, candidate, None)
+            return _at(self.layer, _keys(self.grads[name]))
+        owner, attribute, rest = _owner(self.layer, _keys(name))
+        for candidate in _gradient_names(attribute):
+            value = _found(owner, [candidate, *rest])
             if value is not None and not callable(value):
                 return value
-        for attribute in GRADIENTS:
-            held = getattr(self.layer, attribute, None)
-            if isinstance(held, Mapping):
-                for key in (own, f"d{own}"):
-                    if held.get(key) is not None:
-                        return held[key]
+        own = rest or [attribute]
+        for holder in GRADIENTS:
+            for key in (own[-1], f"d{own[-1]}"):
+                value = _found(owner, [holder, *own[:-1], key])
+                if value is not None:
+                    return value
         return None
 
     def unused(
@@ -114,55 +118,104 @@ class Holder:
             if self.named or not all(map(np.array_equal, before, moved)):
                 raise BadInput(
                     f"the gradient of {name} must be found after backward, and is not: say where "
-                    f"it is, as in grads={{{name!r}: 'grad_{name}'}}, or name the parameters in "
-                    "params="
+                    f"it is, as in grads={{{name!r}: 'grad_{_keys(name)[-1]}'}}, or name the "
+                    "parameters in params="
                 )
         return [f"{name}: not checked: forward does not use it" for name in missing]
 
 
-def _parameters(layer: Any, names: Sequence[str] | None) -> dict[str, Array]:
-    """The float arrays that a layer has, its gradients left out; or those that are named."""
-    if names is not None:
-        names = [names] if isinstance(names, str) else list(names)
-        found = {}
-        for name in names:
-            where, key = _place(layer, name)
-            value = _get(where, key)
-            if not _is_float(value):
-                raise BadInput(f"params: {name} must be a float array, got {shown(value)}")
-            found[name] = np.array(value)
-        return found
-    arrays = {n: a for n, a in vars(layer).items() if _is_float(a)}
-    for attribute in DICTS:
-        held = vars(layer).get(attribute)
-        if isinstance(held, Mapping):
-            arrays |= {f"{attribute}.{k}": a for k, a in held.items() if _is_float(a)}
-    gradients = {
-        f"{before}{n}{after}"
-        for n in arrays
-        for before, after in (("d", ""), ("grad_", ""), ("", "_grad"))
-    } | {f"d{n.lower()}" for n in arrays}
-    return {n: np.array(a) for n, a in arrays.items() if n not in gradients}
+def _gradient_names(attribute: str) -> tuple[str, ...]:
+    names = (f"d{attribute}", f"d{attribute.lower()}", f"grad_{attribute}", f"{attribute}_grad")
+    return tuple(dict.fromkeys(names))
+
+
+def _keys(name: str) -> list[str]:
+    """The way to it.
+
+    >>> _keys("layers[0].params.W")
+    ['layers', '0', 'params', 'W']
+    """
+    return re.findall(r"[^.\[\]]+", name)
+
+
+def _at(where: Any, keys: Sequence[str]) -> Any:
+    """What lies at the end of the way. Raises `BadInput` where there is no such way."""
+    for key in keys:
+        try:
+            if isinstance(where, Mapping):
+                where = where[key]
+            elif isinstance(where, list | tuple):
+                where = where[int(key)]
+            else:
+                where = getattr(where, key)
+        except (AttributeError, KeyError, IndexError, ValueError):
+            raise BadInput(f"the layer must have {key}, and has not") from None
+    return where
+
+
+def _found(where: Any, keys: Sequence[str]) -> Any:
+    try:
+        return _at(where, keys)
+    except BadInput:
+        return None
+
+
+def _owner(layer: Any, keys: Sequence[str]) -> tuple[Any, str, list[str]]:
+    """The object on the way whose attribute leads on, the attribute, and the rest of the way."""
+    owner, start = layer, 0
+    for k in range(1, len(keys)):
+        here = _at(layer, keys[:k])
+        if not isinstance(here, Mapping | list | tuple):
+            owner, start = here, k
+    return owner, keys[start], list(keys[start + 1 :])
+
+
+def _those(layer: Any, names: Sequence[str]) -> dict[str, Array]:
+    """The arrays that are named."""
+    found = {}
+    for name in [names] if isinstance(names, str) else names:
+        value = _at(layer, _keys(name))
+        if not _is_float(value):
+            raise BadInput(f"params: {name} must be a float array, got {shown(value)}")
+        found[name] = np.array(value)
+    return found
+
+
+def _all(layer: Any) -> dict[str, Array]:
+    """Every float array that the layer, and the layers in it, have; their gradients left out."""
+    arrays = dict(_within(layer, "", set()))
+    gradients = set()
+    for name in arrays:
+        owner, attribute, rest = _owner(layer, _keys(name))
+        for candidate in (*_gradient_names(attribute), *GRADIENTS):
+            held = _found(owner, [candidate])
+            gradients |= {id(a) for a in _leaves(held)} if held is not None else set()
+    return {n: np.array(a) for n, a in arrays.items() if id(a) not in gradients}
+
+
+def _leaves(held: Any) -> Iterator[Any]:
+    return (array for _, array in _within(held, "", set()))
+
+
+def _within(value: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Array]]:
+    """The float arrays in an object, in its lists, tuples and dicts, and in the objects there."""
+    if id(value) in seen or isinstance(value, NO_STATE):
+        return
+    seen.add(id(value))
+    if _is_float(value):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for k, inner in enumerate(value):
+            yield from _within(inner, f"{name}[{k}]", seen)
+    else:
+        parts = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+        for key, inner in parts.items():
+            yield from _within(inner, f"{name}.{key}" if name else str(key), seen)
 
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
-def _place(layer: Any, name: str) -> tuple[Any, str]:
-    """What holds it, and its key there: "W" is an attribute, "params.W" an entry of one."""
-    first, _, rest = name.partition(".")
-    if not hasattr(layer, first):
-        raise BadInput(f"the layer must have {first}, and has not")
-    return (getattr(layer, first), rest) if rest else (layer, first)
-
-
-def _get(where: Any, key: str) -> Any:
-    return where[key] if isinstance(where, Mapping) else getattr(where, key)
-
-
-def _set(where: Any, key: str, value: Any) -> None:
-    if isinstance(where, Mapping):
-        where[key] = value  # type: ignore[index]
-    else:
-        setattr(where, key, value)
+def _is(value: Any, array: Array) -> bool:
+    return isinstance(value, np.ndarray) and np.array_equal(value, array)
