@@ -194,7 +194,7 @@ class Net:
     """Layers within a layer, one of them shared by name."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.layers = [Linear(rng), Relu()]
+        self.layers: list[Any] = [Linear(rng), Relu()]
         self.last = Listed(rng)
 
     def forward(self, x: Array) -> Array:
