@@ -141,8 +141,8 @@ def test_right_second_derivatives_pass(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
-def test_100_draws(name: str) -> None:
-    for seed in range(100):
+def test_40_draws(name: str) -> None:
+    for seed in range(40):
         torch.manual_seed(1000 + seed)
         report = gradcheck_module(*RIGHT[name](), second=True, seed=seed)
         assert report.ok, f"{seed}: {report}"
