@@ -2,8 +2,7 @@
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,11 +45,11 @@ def node_modules() -> Path:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's browser, with a profile of its own."""
+    """The system's browser, with a fresh profile."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         missing("Chromium")
-    with tempfile.TemporaryDirectory(), sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
@@ -82,3 +81,12 @@ class Opened:
 
     def text(self, selector: str) -> str:
         return " ".join(self.settled().locator(selector).first.inner_text().split())
+
+
+def until(page: Page, condition: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether it comes true in time: nothing is drawn at once on a machine that is busy."""
+    for _ in range(int(20 * seconds)):
+        if condition():
+            return True
+        page.wait_for_timeout(50)
+    return False

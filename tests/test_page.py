@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import EXPLORER, Opened, chromium, missing, node_modules
+from browser import EXPLORER, Opened, chromium, missing, node_modules, until
 from playwright.sync_api import Browser, expect
 from test_explore import SMALL, compared, data
 
@@ -136,9 +136,10 @@ def test_the_keyboard_goes_through_time(
     assert opened.text("output.epoch").startswith(f"epoch {epochs[-5]} ")
     opened.page.click("#time .pick >> nth=1", position={"x": 60, "y": 60})
     assert opened.text("output.epoch").startswith("epoch 0 ")
-    opened.page.click("text=Play")
+    play = opened.page.locator(".scrubber button")
+    play.click()
     expect(opened.page.locator("output.epoch")).not_to_have_text(re.compile("epoch 0 "))
-    opened.page.click("text=Pause")
+    play.click()
     assert opened.said == []
 
 
@@ -526,18 +527,22 @@ def test_a_notebooks_frame_is_as_high_as_the_page(browser: Browser, tmp_path: Pa
     opened.goto(written(tmp_path / "notebook.html", notebook).as_uri())
     inside = opened.frame_locator("iframe")
     inside.locator(READY).wait_for()
-    opened.wait_for_timeout(500)
-    assert inside.locator("output.epoch").inner_text() == "epoch 1 of 2"
-    assert inside.locator("#sample h3").first.inner_text() == "f"
-    box = opened.locator("iframe").bounding_box()
-    height = inside.locator("html").evaluate("e => e.scrollHeight")
-    assert box is not None
-    assert height <= box["height"] <= height + 10
+    expect(inside.locator("output.epoch")).to_have_text("epoch 1 of 2")
+    expect(inside.locator("#sample h3").first).to_have_text("f")
+
+    def fits() -> bool:
+        box = opened.locator("iframe").bounding_box()
+        height = inside.locator("html").evaluate("e => e.scrollHeight")
+        return box is not None and height <= box["height"] <= height + 10
+
+    def in_sight() -> bool:  # the slider, though the frame is scrolled
+        bar = inside.locator(".scrubber").bounding_box()
+        return bar is not None and -1 <= bar["y"] < 100
+
+    assert until(opened, fits)
     opened.mouse.wheel(0, 3000)
-    opened.wait_for_timeout(300)
-    bar = inside.locator(".scrubber").bounding_box()
-    assert bar is not None
-    assert -1 <= bar["y"] < 100  # the slider stays in sight
+    assert until(opened, lambda: opened.evaluate("scrollY") > 2000)
+    assert until(opened, in_sight)
     inside.get_by_text("Copy the state").click()
     inside.get_by_role("status").get_by_text("epoch=1").or_(inside.get_by_text("Copied")).wait_for()
 
