@@ -119,6 +119,11 @@ def module_with(**options: Any) -> Any:
     return gradcheck_module(module, torch.ones(3, 2).double(), **options)
 
 
+def of_a_class(module: str) -> Any:
+    torch = pytest.importorskip("torch")
+    return module_with(module=type(module, (torch.autograd.Function,), {}))
+
+
 def problem_with(**changed: Any) -> Any:
     return replace(make_problem(TINY), **changed)
 
@@ -203,6 +208,14 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     (check_of, "params", [{"w": np.array([1, np.nan])}], "w must be finite, got nan"),
     (check_of, "params", [{}], "params must be a dict of name → float array, got {}"),
     (check_of, "params", [None, 3], "must be of a float dtype, got"),
+    (of_a_class, "module", ["Square"], "module must be the function's apply: give Square.apply"),
+    (
+        module_with,
+        "module",
+        [lambda x: x.detach(), lambda x: 0 * x.detach()],
+        "no gradient arrives",
+    ),
+    (module_with, "second", ["no", 1], "second must be True or False, got"),
     (module_with, "module", [None, 3], "module must be a function, got"),
     (module_with, "points", [1.5, 0], whole(1)),
     (module_with, "seed", [-1, "a"], whole(0)),

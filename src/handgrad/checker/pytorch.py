@@ -81,9 +81,11 @@ def gradcheck_module(
         BadInput: where there is nothing to check, or it cannot be checked.
     """
     with needed_for("gradcheck_module"):
-        import torch  # noqa: F401
+        import torch
 
     require_functions(module=module)
+    if isinstance(module, type) and issubclass(module, torch.autograd.Function):
+        raise BadInput(f"module must be the function's apply: give {module.__name__}.apply")
     require_functions(reference=reference, optional=True)
     require_flags(second=second)
     options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))

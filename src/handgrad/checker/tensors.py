@@ -148,6 +148,11 @@ class TorchProgram:
                 draws = not all(map(torch.equal, first, self.outputs(self.params, None)))
         if not first:
             raise BadInput("module must return a float tensor, or several")
+        if not any(o.requires_grad for o in first):
+            raise BadInput(
+                "no gradient arrives: what module returns must depend on its parameters or inputs "
+                "for autograd (is it detached, or computed under no_grad?)"
+            )
         self.covectors = [covector(o, rng) for o in first]
         self.constant = bool(constants.kept)
         notes = []
