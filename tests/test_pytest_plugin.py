@@ -73,6 +73,7 @@ def test_a_failing_check_shows_its_report_its_seed_and_not_our_frames(tmp_path: 
     assert re.search(r"x +fail .*; it must be (multiplied|divided) by", done.stdout)
     (seed,) = re.findall(r"to repeat the last: --gradcheck-seed=(\d+)", done.stdout)
     assert "asserting.py" not in done.stdout
+    assert f"seeds {seed}; to repeat" in done.stdout  # one check, one seed
     again = run(tmp_path, f"--gradcheck-seed={seed}", "-k", "wrong")
     assert f"seed {seed};" in again.stdout
 

@@ -1,17 +1,8 @@
 /** The page's own arithmetic held to what the stages computed. */
 
-import { apart, norm } from "./array.ts";
+import { apart } from "./array.ts";
 import { type Data, first } from "./data.ts";
-import {
-  backward,
-  batches,
-  flat,
-  forward,
-  loss,
-  measured,
-  type Parameters,
-  updated,
-} from "./network.ts";
+import { backward, batches, flat, forward, loss, type Parameters, updated } from "./network.ts";
 
 /** The largest difference of one quantity, over stages and snapshots, beside its bound. */
 export interface Difference {
@@ -95,19 +86,4 @@ function epoch(data: Data): Difference[] {
 export function differences(data: Data): Difference[] {
   const all = [...values(data), ...losses(data), ...epoch(data)];
   return all.filter(({ bound }) => Number.isFinite(bound));
-}
-
-/** The history's row at an epoch as the page computes it: for the numbers beside the plane. */
-export function epochNumbers(data: Data, p: Parameters) {
-  const gradients = backward(data.run.train, p);
-  return {
-    train: measured(data.run.train, p),
-    val: measured(data.val, p),
-    norms: {
-      dW1: norm(gradients.dW1),
-      db1: norm(gradients.db1),
-      dW2: norm(gradients.dW2),
-      db2: norm(gradients.db2),
-    },
-  };
 }

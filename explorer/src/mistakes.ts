@@ -20,7 +20,14 @@ import {
   times,
   transposed,
 } from "./array.ts";
-import { type Gradients, type Parameters, relu, reluDerivative, type Samples } from "./network.ts";
+import {
+  forward,
+  type Gradients,
+  type Parameters,
+  relu,
+  reluDerivative,
+  type Samples,
+} from "./network.ts";
 
 interface Names {
   f: NumberArray;
@@ -127,9 +134,7 @@ export function mistaken(mistake: Mistake | null, batch_size: number, lr: number
   const line = (link: Link, layer: number): Line =>
     mistake?.link === link && mistake.layer === layer ? WRONG[mistake.name] : RIGHT[link];
   return ({ x, y }, p) => {
-    const a1 = plus(matmul(x, transposed(p.W1)), p.b1);
-    const h1 = relu(a1);
-    const f = plus(matmul(h1, transposed(p.W2)), p.b2);
+    const { a1, h1, f } = forward(x, p);
     const zero = (a: NumberArray) => scaled(0, a);
     const n = { f, y, batch_size, lr } as Names;
 

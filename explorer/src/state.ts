@@ -1,6 +1,7 @@
 /** What the reader has chosen. It lives in the address, so that a link opens the same again. */
 
 import type { Data } from "./data.ts";
+import { STEPS } from "./phases.ts";
 
 export interface State {
   /** Which snapshot. */
@@ -40,7 +41,7 @@ export function parsed(text: string, data: Data): State {
       ? (said.get("part") as string)
       : "W1[0,0]",
     of: /^\d+$/.test(of) && Number(of) >= 1 && Number(of) <= batches ? of : "sample",
-    step: whole(said.get("step"), 16, 0),
+    step: whole(said.get("step"), STEPS.length, 0),
     units: [
       whole(i ?? null, config.hidden, 0),
       whole(j ?? null, config.hidden, Math.min(1, config.hidden - 1)),

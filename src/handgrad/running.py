@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class RunningTest:
-    """What pytest says of a test; seeds: those of its checks so far.
+    """What pytest says of a test; seeds: of its checks so far that were given none.
 
     seed: of every check, where it was given on the command line; None to make one of the test's
     name and the check's number, so that a suite gives the same answer twice; "random" to leave it

@@ -208,7 +208,8 @@ class _Training:
     def epoch(self, epoch: int, updates: Iterator[Any]) -> Any:
         """The parameters after one more epoch of updates, which are timed and recorded."""
         steps, made, began = self.problem.config.steps_per_epoch, 0, perf_counter()
-        for made, native in enumerate(islice(updates, steps), 1):  # noqa: B007
+        for native in islice(updates, steps):
+            made += 1
             if self.trajectory is not None:
                 paused = perf_counter()
                 self.trajectory.append(_flat(self.snapshot(native)))

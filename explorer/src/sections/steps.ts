@@ -1,19 +1,20 @@
 /** 4. Forward, loss, backward, update: one step at a time, with all numbers. */
 
-import { type NumberArray, take } from "../array.ts";
+import { apart, type NumberArray, take } from "../array.ts";
 import { firstEpoch } from "../compare.ts";
 import { button, html, label, number, select, set, small, table } from "../dom.ts";
-import { backward, batches, NAMES, type Parameters, type Samples, updated } from "../network.ts";
+import {
+  backward,
+  batches,
+  flat,
+  NAMES,
+  type Parameters,
+  type Samples,
+  updated,
+} from "../network.ts";
 import { changed, framed, type Page, type Section } from "../page.ts";
+import { PHASES, STEPS } from "../phases.ts";
 import type { State } from "../state.ts";
-
-const PHASES: [string, string[]][] = [
-  ["Forward", ["a1", "h1", "f"]],
-  ["Loss", ["L"]],
-  ["Backward", ["df", "dW2", "db2", "dh1", "da1", "dW1", "db1"]],
-  ["Update", ["W1", "b1", "W2", "b2", "all"]],
-];
-export const STEPS = PHASES.flatMap(([phase, names]) => names.map((name) => ({ phase, name })));
 
 /** What is gone through: samples, their numbers in the training set, the network before. */
 interface Given {
@@ -96,12 +97,9 @@ export function steps(page: Page): Section {
 /** Where the page's own first epoch ends, beside stage 1's. */
 function landing({ data }: Page, after: Parameters): string {
   const theirs = data.run.params[data.run.epochs.indexOf(1)];
-  const gaps = NAMES.flatMap((name) =>
-    [...after[name].values].map((v, i) => Math.abs(v - theirs[name].values[i])),
-  );
   return (
     `After the ${data.steps_per_epoch} batches of epoch 1 the parameters computed here are at most ` +
-    `${small(Math.max(...gaps))} from those of ${data.stages[0]}; the bound is ${small(data.epoch_bound ?? 0)}.`
+    `${small(apart(flat(after), flat(theirs)))} from those of ${data.stages[0]}; the bound is ${small(data.epoch_bound ?? 0)}.`
   );
 }
 

@@ -1,10 +1,9 @@
 /** 1. The decision boundary over the data, at every snapshot. */
 
 import { cloud, describe, described } from "../cloud.ts";
-import { epochNumbers } from "../compare.ts";
 import { Folded, html, label, number, percent, table } from "../dom.ts";
 import { pictureButton } from "../download.ts";
-import { dead, NAMES } from "../network.ts";
+import { dead, measured, NAMES } from "../network.ts";
 import { changed, framed, type Page, type Section } from "../page.ts";
 import { DRAWN, legend, Plane } from "../plane.ts";
 
@@ -51,17 +50,17 @@ export function training(page: Page): Section {
         return;
       }
       plane.draw(p, state.sample);
-      const now = epochNumbers(page.data, p);
+      const [train, val] = [run.train, page.data.val].map((samples) => measured(samples, p));
       const off = dead(run.train.x, p).filter(Boolean).length;
       numbers.replaceChildren(
         html(
           "dl",
           {},
-          ...pair("training loss", number(now.train.loss)),
-          ...pair("held-out loss (samples not trained on)", number(now.val.loss)),
-          ...pair("training accuracy", percent(now.train.accuracy)),
-          ...pair("held-out accuracy", percent(now.val.accuracy)),
-          ...pair("on, of all samples × units", percent(now.train.on)),
+          ...pair("training loss", number(train.loss)),
+          ...pair("held-out loss (samples not trained on)", number(val.loss)),
+          ...pair("training accuracy", percent(train.accuracy)),
+          ...pair("held-out accuracy", percent(val.accuracy)),
+          ...pair("on, of all samples × units", percent(train.on)),
           ...pair("dead units", `${off} of ${run.config.hidden}`),
         ),
       );

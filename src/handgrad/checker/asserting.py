@@ -30,9 +30,7 @@ def assert_gradients(*arguments: Any, **options: Any) -> None:
         BadInput: as the check does.
     """
     __tracebackhide__ = True
-    found = _checked(arguments, {**_of_the_test(), **options})
-    if not found.ok:
-        raise AssertionError(str(found))
+    _checked(arguments, {**_of_the_test(), **options}).raise_if_failed()
 
 
 def _of_the_test() -> dict[str, Any]:

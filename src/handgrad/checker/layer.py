@@ -134,7 +134,7 @@ def _functions(forward: Any, backward: Any, params: Any, grads: Any) -> Function
             "params and grads are for an object: give it alone, as gradcheck_layer(layer, "
             "inputs=…), or make the parameters inputs of forward"
         )
-    return Functions(forward, backward, {})
+    return Functions(forward, backward)
 
 
 def _calls(program: LayerProgram) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Functions:
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    params: Mapping[str, Array]
+    params: ClassVar[Mapping[str, Array]] = {}
 
     def fresh(self) -> "Functions":
         return self

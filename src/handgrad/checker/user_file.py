@@ -49,7 +49,7 @@ def list_in_a_process(target: str) -> list[str]:
 
 
 def _in_a_process(work: Callable[..., Any], target: str, options: dict[str, Any]) -> Any:
-    _split(target)
+    file_and_name(target)
     ours, theirs = get_context("spawn").Pipe(duplex=False)
     child = get_context("spawn").Process(target=_answer, args=(theirs, work, target, options))
     with _stdlib_first():
@@ -73,7 +73,7 @@ def _answer(
 ) -> None:
     os.dup2(2, 1)  # what the file prints is no part of the report
     os.environ.pop(SAFE, None)
-    sys.path.insert(0, str(_split(target)[0].resolve().parent))
+    sys.path.insert(0, str(file_and_name(target)[0].resolve().parent))
     try:
         to.send(work(target, **options))
     except (BadInput, UserError) as error:
@@ -93,7 +93,7 @@ def check_file(target: str, **options: Any) -> Report:
 
     Raises `BadInput` where the file does not define what is needed, `UserError` where it raises.
     """
-    path, name = _split(target)
+    path, name = file_and_name(target)
     file = str(path)
     found: Any = {}
     try:
@@ -123,7 +123,7 @@ def names_in(target: str) -> list[str]:
 
     Raises `BadInput` where there is nothing.
     """
-    path, _ = _split(target)
+    path, _ = file_and_name(target)
     found = _run(str(path))
     names = [str(path)] if _form(found) else []
     for name, value in found.items():
@@ -161,7 +161,7 @@ def _form(found: Mapping[str, Any]) -> str | None:
     return "module" if {"module", "inputs"} <= names else None
 
 
-def _split(target: str) -> tuple[Path, str]:
+def file_and_name(target: str) -> tuple[Path, str]:
     """FILE.py and NAME. Raises `BadInput` where there is no such file."""
     file, _, name = target.partition(":") if ".py:" in target else (target, "", "")
     if not os.path.isfile(file):  # Path's own raises where the name is too long

@@ -196,11 +196,12 @@ def about(places: Sequence[Place], eps: float) -> list[str]:
 
 def fresh_seed(seed: int | None) -> int:
     """The seed, the running test's, or one drawn afresh. It is printed: a check can be repeated."""
+    if seed is not None:
+        return seed
     test = running.current
-    if seed is None and test is not None:
-        seed = test.next_seed()
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    made = None if test is None else test.next_seed()
+    if made is None:
+        made = int(np.random.SeedSequence().generate_state(1)[0])
     if test is not None:
-        test.seeds.append(seed)
-    return seed
+        test.seeds.append(made)
+    return made

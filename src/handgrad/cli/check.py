@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -48,12 +47,14 @@ def check(
     Exits with 0 for pass, 1 for fail, 2 for bad input, 3 where nothing can be said (inconclusive,
     nondifferentiable). The file is run, in a process of its own.
     """
+    from handgrad.checker.user_file import file_and_name
+
     options = {"points": points, "rtol": rtol, "resolve": resolve, "seed": seed}
     if list_them:
         return _theirs(target, lambda: _list(target))
     code = _theirs(target, lambda: _check(target, as_json, options))
     if watch:
-        file = Path(target.partition(".py")[0] + ".py").resolve()
+        file = file_and_name(target)[0].resolve()
         say_watching(f"{target}, which is run at each save")
         at_each_save(
             file.parent,

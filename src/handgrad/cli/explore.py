@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from handgrad.cli.bars import console_on, epochs_bar, say, say_if_diverged, stopped
+from handgrad.cli.bars import console_on, epochs_bar, say, stopped
 from handgrad.cli.options import Device, named, with_config
+from handgrad.cli.told import exit_code, say_failures, say_left_out
 from handgrad.problem import Config, make_problem
 
 
@@ -32,7 +33,7 @@ def explore(
     from handgrad.explore.numbers import require_page
     from handgrad.explore.page import page
     from handgrad.files import alone, make_folder, require_file, write_whole
-    from handgrad.verification import EQUAL, UNDECIDED, compare_runs
+    from handgrad.verification import compare_runs
 
     problem = make_problem(Config(**chosen))
     config = problem.config
@@ -46,14 +47,9 @@ def explore(
             text = page(compared)
         write_whole(out, text.encode())
     console = console_on(stderr=False)
-    for failure in compared.failures:
-        say(console, failure.message, style="red")
-    for run in compared.runs.values():
-        say_if_diverged(run, console)
-    if compared.left_out:
-        names, (why, *_) = ", ".join(compared.left_out), compared.left_out.values()
-        say(console, f"Left out: {names}; {why}")
+    say_failures(console, compared)
+    say_left_out(console, compared)
     say(console, f"Written to {out} ({len(text.encode()) / 1000:,.0f} kB): open it in a browser")
     if open_it and not webbrowser.open(out.resolve().as_uri()):
         say(console, "No browser was found to open it in")
-    return {EQUAL: 0, UNDECIDED: 3}.get(compared.verdict, 1)
+    return exit_code(compared)

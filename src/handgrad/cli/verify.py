@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from handgrad.cli.bars import console_on, epochs_bar, say, say_if_diverged, show, stopped
+from handgrad.cli.bars import console_on, epochs_bar, say, show, stopped
 from handgrad.cli.options import Device, Json, named, with_config
+from handgrad.cli.told import exit_code, say_failures, say_left_out
 from handgrad.problem import Config, make_problem
 
 SENTENCES = {
@@ -40,7 +41,7 @@ def verify(
     """
     from handgrad import report
     from handgrad.files import alone, make_folder, require_file
-    from handgrad.verification import EQUAL, UNDECIDED, verify
+    from handgrad.verification import verify
 
     problem = make_problem(Config(**chosen))
     config = problem.config
@@ -59,17 +60,12 @@ def verify(
     console = console_on(stderr=as_json)
     show(console, report.table(verification))
     say(console, report.said_of(verification.proof))
-    for failure in verification.failures:
-        say(console, failure.message, style="red")
-    for run in runs:
-        say_if_diverged(run, console)
+    say_failures(console, verification)
     if left_out:
         say(console, f"No figure: {left_out}")
-    if verification.left_out:
-        names, (why, *_) = ", ".join(verification.left_out), verification.left_out.values()
-        say(console, f"Left out: {names}; {why}")
+    say_left_out(console, verification)
     sentence = SENTENCES[verification.verdict]
     if len(verification.stages) == 1:
         sentence = sentence.replace("Equal: every", "Stage 1 alone: every")
     say(console, f"{sentence} Written to {out}")
-    return {EQUAL: 0, UNDECIDED: 3}.get(verification.verdict, 1)
+    return exit_code(verification)

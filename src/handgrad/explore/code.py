@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +80,9 @@ def _of(quantity: str, statements: list[_Statement]) -> list[Line]:
     return by_hand or [*_of(RECORDED_BY[quantity], statements), *autograd]
 
 
-def _first(statements, function, fits) -> list[Line]:  # type: ignore[no-untyped-def]
+def _first(
+    statements: list[_Statement], function: str, fits: Callable[[ast.stmt], bool]
+) -> list[Line]:
     return [s.line for s in statements if s.function == function and fits(s.node)][:1]
 
 
