@@ -56,6 +56,7 @@ COMMANDS = [
     ("train numpy_manual --epochs 10000000000", MEMORY),
     ("train numpy_manual --n-val 1000000000000", MEMORY),
     ("train numpy_manual --out ' '", "it must name a file or folder, got ' '"),
+    ("train numpy_manual --checkpoint /proc/x", "/proc/x must be a file that can be written"),
     ("train numpy_manual --checkpoint ''", "it must name a file or folder, got ''"),
     ("train numpy_manual --resume ''", "it must name a file or folder, got ''"),
     (
@@ -172,6 +173,7 @@ def prove_sgd_of(engine: Any) -> Any:
 
 TINY = Config(epochs=1, n_train=8, n_val=4, batch_size=4, hidden=2)
 NUL = "a\0b"
+LONG = "a" * 300
 
 
 def whole(least: int) -> str:
@@ -255,10 +257,10 @@ TABLE: list[tuple[Any, str, list[Any], str]] = [
     (train_with, "problem", [make_problem(Config(0, 10**5, 0, 0.1, 10**6, 10**6))], MEMORY),
     (train_with, "stage", [None, 3], ENGINE),
     (train_with, "stage", ["x"], "stage must be one of numpy_manual"),
-    (train_with, "checkpoint", [NUL, 3, "", " "], f"checkpoint {NAMES}"),
+    (train_with, "checkpoint", [NUL, 3, "", " ", LONG], f"checkpoint {NAMES}"),
     (train_with, "checkpoint", ["/"], "/ exists, and may hold another training"),
     (train_with, "checkpoint", ["/nope/x"], "must be a file that can be written, got"),
-    (train_with, "resume", [NUL, 3, ""], f"resume {NAMES}"),
+    (train_with, "resume", [NUL, 3, "", LONG], f"resume {NAMES}"),
     (train_with, "resume", ["/nope"], "/nope must be a file that can be read, got"),
     (train_with, "every", [0, 1.5, None], whole(1)),
     (train_with, "record", ["no", 1, None], "record must be True or False, got"),
@@ -485,9 +487,10 @@ def test_a_backend_that_is_not_there_and_a_pipe_that_closes(tmp_path: Path) -> N
 def test_the_environment_is_told_too(tmp_path: Path) -> None:
     """A folder where a file is to be written; numba's settings; a struct.py beside the file."""
     (tmp_path / "here" / "history.csv").mkdir(parents=True)
-    done = handgrad("verify", *SMALL, "--out", "here", cwd=tmp_path)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "history.csv must be a file that can be written, got a folder" in done.stderr
+    for command in (["verify", *SMALL], ["train", "numpy_manual", "--epochs", "1000000"]):
+        done = handgrad(*command, "--out", "here", cwd=tmp_path)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "history.csv must be a file that can be written, got a folder" in done.stderr
     done = handgrad("sweep", "--seeds", "1", cwd=tmp_path, env={"NUMBA_NUM_THREADS": "0"})
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "numba must be able to start, got: Number of threads" in done.stderr

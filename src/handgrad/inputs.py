@@ -46,6 +46,11 @@ def file_path(name: str, value: object) -> Path:
     """The value as a path. Raises `BadInput` unless it can name a file or folder."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value) or not str(value).strip():
         raise BadInput(f"{name} must name a file or folder, got {shown(value)}")
+    try:
+        Path(value).exists()
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        said = f"{shown(value)} ({error.strerror})"
+        raise BadInput(f"{name} must name a file or folder, got {said}") from None
     return Path(value)
 
 

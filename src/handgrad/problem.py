@@ -153,7 +153,7 @@ class Order:
 
     def __iter__(self) -> Iterator[Array]:
         rng: Any = np.random.default_rng(self.stream)  # which hands a generator back as it is
-        block = max(1, 2**16 // self.n)
+        block = max(1, 2**13 // self.n)  # 64 KB: more would be fresh pages each time
         for begun in range(0, self.epochs, block):
             yield from batch_order(rng, self.n, min(block, self.epochs - begun))
 

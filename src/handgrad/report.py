@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from handgrad import files
 from handgrad.comparison import Comparison
 from handgrad.exact import Proof
 from handgrad.extras import Missing, needed_for
@@ -54,6 +55,14 @@ def to_json(content: dict[str, Any]) -> str:
 
 FILES = ("results.json", "history.csv", "figure.png")
 """What `write` writes."""
+
+
+def make_folder(out: Path) -> Path:
+    """The folder that `write` will write into: what stands in the way is found before the work."""
+    files.make_folder(out)
+    for name in FILES:
+        files.require_file(out / name)
+    return out
 
 
 def write(out: Path, results: str, runs: Sequence[Run], bound: float | None = None) -> str:

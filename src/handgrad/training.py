@@ -32,10 +32,6 @@ ROOM = 2**22
 """Samples × units that are computed at once for the history: 32 MB an array."""
 
 
-_Piece = tuple[Any, Any, Array, float]
-"""Some of the samples: x, y, y as an array, and the piece's share of all."""
-
-
 @dataclass(frozen=True, eq=False)
 class Run:
     """What a training left behind.
@@ -146,11 +142,12 @@ class _Training:
     def __init__(self, stage: Stage, problem: Problem, device: str, record: bool) -> None:
         require_device(stage, device, problem.config.dtype)
         self.stage, self.problem, self.device = stage, problem, device
-        p = problem
-        self.x, self.y = self.native((p.x_train, p.y_train))
-        self.train = self.pieces(self.x, self.y, p.y_train)
-        x_val, y_val = self.native((p.x_val, p.y_val))
-        self.val = self.pieces(x_val, y_val, p.y_val)
+        p, c = problem, problem.config
+        self.x, self.y, self.y_val = self.native((p.x_train, p.y_train, p.y_val))
+        # One forward pass serves the training and the held-out samples.
+        (x,) = self.native([np.concatenate([p.x_train, p.x_val])])
+        self.forward_pieces = [x[rows] for rows in _pieces(len(x), c.hidden)]
+        self.backward_pieces = [(self.x[r], self.y[r]) for r in _pieces(c.n_train, c.hidden)]
         self.seconds, self.timed_steps = 0.0, 0
         self.diverged_at: int | None = None
         self.trajectory: list[Array] | None = [_flat(problem.params)] if record else None
@@ -160,11 +157,6 @@ class _Training:
 
     def snapshot(self, native: Iterable[Any]) -> Parameters:
         return Parameters(*(np.array(self.stage.to_numpy(p)) for p in native))
-
-    def pieces(self, x: Any, y: Any, labels: Array) -> Sequence[_Piece]:
-        n, size = len(labels), max(1, ROOM // self.problem.config.hidden)
-        parts = [slice(i, min(i + size, n)) for i in range(0, n, size)]
-        return [(x[p], y[p], labels[p], (p.stop - p.start) / n) for p in parts]
 
     def begin(self, resume: Path | None) -> Checkpoint:
         """The initial network, or what the checkpoint holds."""
@@ -194,9 +186,10 @@ class _Training:
                 if not _finite(params, row):
                     self.diverged_at = done.epoch * steps + self.first_bad_step(done, order[k:])
                     return
-                sha.update(rows.tobytes())
+                sha.update(rows)
                 done.rows.append(row)
-                done = replace(done, digest=sha.hexdigest(), epoch=epoch, params=params)
+                config, name, digest = done.config, done.stage, sha.hexdigest()
+                done = Checkpoint(config, digest, name, epoch, params, done.rows)
                 yield done
 
     def updates(self, params: Parameters, order: Array) -> Iterator[Any]:
@@ -208,8 +201,7 @@ class _Training:
     def epoch(self, epoch: int, updates: Iterator[Any]) -> Any:
         """The parameters after one more epoch of updates, which are timed and recorded."""
         steps, made, began = self.problem.config.steps_per_epoch, 0, perf_counter()
-        for native in islice(updates, steps):
-            made += 1
+        for made, native in enumerate(islice(updates, steps), 1):  # noqa: B007
             if self.trajectory is not None:
                 paused = perf_counter()
                 self.trajectory.append(_flat(self.snapshot(native)))
@@ -225,36 +217,38 @@ class _Training:
 
     def observe(self, epoch: int, params: Any) -> Epoch:
         """One row of the history, computed with the stage's own functions."""
-        loss, right, active = self.means(self.train, params)
-        val_loss, val_right, _ = self.means(self.val, params)
+        n, number, loss, p = len(self.x), self.stage.to_numpy, self.stage.loss, self.problem
+        f, active = self.predictions(params)
+        losses = float(number(loss(f[:n], self.y))), float(number(loss(f[n:], self.y_val)))
+        shares = accuracy(number(f[:n]), p.y_train), accuracy(number(f[n:]), p.y_val)
         norms = [math.sqrt(np.vdot(d, d)) for d in self.gradient(params)]
-        numbers: Any = (loss, val_loss, right, val_right, *norms, active)
+        numbers: Any = (*losses, *shares, *norms, active)
         return Epoch(epoch, *numbers)
 
-    def means(self, pieces: Sequence[_Piece], params: Any) -> tuple[float, float, float]:
-        """The loss, the accuracy, and the share of a1 above 0, over all samples."""
-        stage, number = self.stage, self.stage.to_numpy
-        loss = right = active = 0.0
-        for x, y, labels, share in pieces:
-            a1, _, f = stage.forward(x, *params)
-            on = number(a1) > 0
-            loss += share * float(number(stage.loss(f, y)))
-            right += share * accuracy(number(f), labels)
-            active += share * (np.count_nonzero(on) / on.size)
-        return loss, right, active
+    def predictions(self, params: Any) -> tuple[Any, float]:
+        """f of all samples, the training ones first, and their share of a1 above 0."""
+        number, parts, left, active = self.stage.to_numpy, [], len(self.x), 0.0
+        for x in self.forward_pieces:
+            a1, _, f = self.stage.forward(x, *params)
+            active += np.count_nonzero(number(a1)[: max(0, left)] > 0)
+            left -= len(x)
+            parts.append(f)
+        if len(parts) > 1:
+            parts[:] = self.native([np.concatenate([number(f) for f in parts])])
+        return parts[0], active / (len(self.x) * self.problem.config.hidden)
 
-    def gradient(self, params: Any) -> list[Array]:
+    def gradient(self, params: Any) -> Sequence[Array]:
         """dW1, db1, dW2, db2 over the whole training set."""
-        first, *rest = self.train
-        total = self.part(first, params)
-        for piece in rest:
-            total = [t + d for t, d in zip(total, self.part(piece, params), strict=True)]
+        (x, y), *more = self.backward_pieces
+        total = self.part(x, y, params)
+        for x, y in more:
+            total = [t + d for t, d in zip(total, self.part(x, y, params), strict=True)]
         return total
 
-    def part(self, piece: _Piece, params: Any) -> list[Array]:
-        """What one piece adds to dW1, db1, dW2, db2."""
-        x, y, _, share = piece
+    def part(self, x: Any, y: Any, params: Any) -> Sequence[Array]:
+        """What these samples add to dW1, db1, dW2, db2."""
         gradients = [self.stage.to_numpy(d) for d in self.stage.backward(x, y, *params)]
+        share = len(x) / len(self.x)
         return gradients if share == 1 else [share * d for d in gradients]
 
     def first_bad_step(self, done: Checkpoint, order: Array) -> int:
@@ -294,5 +288,15 @@ def _flat(params: Parameters) -> Array:
     return np.concatenate([p.ravel() for p in params])
 
 
+def _pieces(n: int, hidden: int) -> list[slice]:
+    size = max(1, ROOM // hidden)
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+
 def _finite(params: Parameters, row: Epoch) -> bool:
-    return all(map(math.isfinite, row)) and bool(np.isfinite(_flat(params)).all())
+    return all(map(math.isfinite, row)) and all(map(_all_finite, params))
+
+
+def _all_finite(p: Array) -> bool:
+    # The sum of squares is quick, and finite only where every number is.
+    return math.isfinite(np.vdot(p, p)) or bool(np.isfinite(p).all())

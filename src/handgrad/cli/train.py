@@ -47,7 +47,7 @@ def train(
     """
     from handgrad import report
     from handgrad.checkpoint import load_checkpoint
-    from handgrad.files import alone, make_folder
+    from handgrad.files import alone
     from handgrad.training import train
 
     config = (
@@ -60,7 +60,7 @@ def train(
         kept = f"{checkpoint} holds the last whole epoch: go on with --resume {checkpoint}"
     with ExitStack() as held:
         if out is not None:
-            held.enter_context(alone(make_folder(out)))
+            held.enter_context(alone(report.make_folder(out)))
         with stopped(kept), epochs_bar(config.epochs) as on_epoch:
             run = train(
                 problem,

@@ -40,14 +40,12 @@ def verify(
     decide nothing. Without PyTorch stage 1 is checked alone, and what is left out is said.
     """
     from handgrad import report
-    from handgrad.files import alone, make_folder, require_file
+    from handgrad.files import alone
     from handgrad.verification import verify
 
     problem = make_problem(Config(**chosen))
     config = problem.config
-    out = make_folder(out or Path("runs") / f"{config.seed}-{config.short_hash()}")
-    for name in report.FILES:
-        require_file(out / name)
+    out = report.make_folder(out or Path("runs") / f"{config.seed}-{config.short_hash()}")
     with alone(out):
         with stopped("nothing was written"), epochs_bar(config.epochs) as on_epoch:
             verification = verify(problem, device=device, patterns=prove, on_epoch=on_epoch)
