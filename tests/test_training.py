@@ -370,3 +370,15 @@ def test_a_checkpoint_never_overwrites_another_file(tmp_path: Path) -> None:
 def test_an_initial_network_that_is_not_finite_has_diverged_at_0() -> None:
     run = train(make_problem(replace(SMALL, init="normal:1e200")))
     assert (run.diverged_at, run.steps) == (0, 0)
+
+
+def test_a_callback_keeps_the_error_state_of_its_caller() -> None:
+    """An overflow of the training's own is seen in the values; one of the caller's is the caller's."""
+
+    def overflow(epoch: int, row: Epoch) -> None:
+        np.multiply(1e308, np.full(1, 10.0))
+
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        train(make_problem(Config(epochs=1)), on_epoch=overflow)
+    with np.errstate(over="raise"):
+        assert train(make_problem(Config(lr=1e200, epochs=2))).diverged_at == 1

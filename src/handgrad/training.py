@@ -102,7 +102,9 @@ def train(
     require_room_for(problem, records=int(record))
     file = None if checkpoint is None else file_path("checkpoint", checkpoint)
     resume = None if resume is None else file_path("resume", resume)
-    with nullcontext() if file is None else alone(file):
+    # What overflows is seen in the values.
+    callers, ours = np.geterr(), np.errstate(over="ignore", invalid="ignore")
+    with nullcontext() if file is None else alone(file), ours:
         if file is not None and file.exists() and (resume is None or not file.samefile(resume)):
             raise BadInput(
                 f"{file} exists, and may hold another training: resume from it, or choose another "
@@ -117,7 +119,8 @@ def train(
                 if done.epoch % every == 0:
                     _keep(file, done)
                 if on_epoch is not None:
-                    on_epoch(done.epoch, done.rows[-1])
+                    with np.errstate(**callers):
+                        on_epoch(done.epoch, done.rows[-1])
         finally:  # at the end, and on Ctrl-C
             _keep(file, done)
     return training.run(done)
@@ -165,8 +168,7 @@ class _Training:
             saved = load_checkpoint(resume)
             require_same_problem(resume, saved, problem)
             return replace(saved, config=problem.config, stage=self.stage.name)
-        with np.errstate(over="ignore", invalid="ignore"):
-            history = History([self.observe(0, self.native(problem.params))])
+        history = History([self.observe(0, self.native(problem.params))])
         digest = problem.digest(0)
         return Checkpoint(problem.config, digest, self.stage.name, 0, problem.params, history)
 
@@ -180,9 +182,8 @@ class _Training:
             updates = self.updates(done.params, order)
             for k, rows in enumerate(order):
                 epoch = done.epoch + 1
-                with np.errstate(over="ignore", invalid="ignore"):  # seen in the values
-                    native = self.epoch(epoch, updates)
-                    row, params = self.observe(epoch, native), self.snapshot(native)
+                native = self.epoch(epoch, updates)
+                row, params = self.observe(epoch, native), self.snapshot(native)
                 if not _finite(params, row):
                     self.diverged_at = done.epoch * steps + self.first_bad_step(done, order[k:])
                     return
@@ -254,10 +255,9 @@ class _Training:
     def first_bad_step(self, done: Checkpoint, order: Array) -> int:
         """Goes through the next epoch again: the first step after which a number is not finite."""
         steps = self.problem.config.steps_per_epoch
-        with np.errstate(over="ignore", invalid="ignore"):
-            for step, native in enumerate(islice(self.updates(done.params, order), steps), 1):
-                if not _finite(self.snapshot(native), self.observe(done.epoch, native)):
-                    return step
+        for step, native in enumerate(islice(self.updates(done.params, order), steps), 1):
+            if not _finite(self.snapshot(native), self.observe(done.epoch, native)):
+                return step
         return steps
 
     def run(self, done: Checkpoint) -> Run:
