@@ -373,7 +373,7 @@ def test_an_initial_network_that_is_not_finite_has_diverged_at_0() -> None:
 
 
 def test_a_callback_keeps_the_error_state_of_its_caller() -> None:
-    """An overflow of the training's own is seen in the values; one of the caller's is the caller's."""
+    """The training's own overflow is seen in the values; a callback's is its caller's."""
 
     def overflow(epoch: int, row: Epoch) -> None:
         np.multiply(1e308, np.full(1, 10.0))
