@@ -1,6 +1,7 @@
 """The checker on exact numbers: what is proved, what is found below any step, what falls back."""
 
 import builtins
+import ctypes
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from exact_programs import PROGRAMS, ROUNDED, X, drawn
 from flint import arb, ctx
 
-from handgrad import gradcheck
+from handgrad import gradcheck, gradcheck_layer
 from handgrad.checker.exactly import LOST, NotExact
 from handgrad.errors import BadInput
 from handgrad.exact.balls import Ball, precision
@@ -343,3 +344,18 @@ def test_what_the_code_keeps_are_floats_again() -> None:
     report = gradcheck(network.loss, drawn(W=(4, 3))(0), network.grads, seed=0)
     assert note_on_proof(report).startswith("proved with 77 digits at 3 points")
     assert network.h.dtype == np.float64
+
+
+def test_an_array_of_exact_numbers_has_no_address_for_c_code() -> None:
+    """C code that is handed one would write over the addresses of objects: Python would die."""
+    c = ctypes.CDLL(None)
+
+    def copied(x: np.ndarray) -> np.ndarray:
+        y = np.empty_like(x)
+        c.memcpy(ctypes.c_void_p(y.ctypes.data), ctypes.c_void_p(x.ctypes.data), x.nbytes)
+        return y
+
+    report = gradcheck_layer(copied, copied, np.arange(1.0, 5), seed=0)
+    assert report.verdict == "pass"
+    assert any("not proved: it takes floats alone" in note for note in report.notes)
+    assert np.zeros(2, dtype=object).ctypes.data  # elsewhere it has one

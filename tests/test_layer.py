@@ -306,3 +306,46 @@ def test_two_outputs_of_one_shape_are_told_apart_by_the_caller() -> None:
     assert gradcheck_layer(two, lambda da, db: da + db, X, outputs=2).ok
     assert gradcheck_layer(two, lambda da, db: 1.0 * da, X, outputs=1).ok  # the second is a cache
     assert not gradcheck_layer(two, lambda da, db: 1.0 * da, X, outputs=2).ok
+
+
+def test_a_float32_step_in_backward_is_no_second_gradient() -> None:
+    """Rounding of the step is measured before a small difference is called one."""
+
+    def forward(x: Array) -> Any:
+        return np.tanh(x), np.tanh(x)
+
+    def backward(dout: Array, out: Array) -> Array:
+        return (dout * (1 - out**2)).astype(np.float32).astype(float)
+
+    def squared(dout: Array, out: Array) -> Array:
+        return backward(dout + 1e-3 * dout**2, out)
+
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    for seed in range(20):
+        assert gradcheck_layer(forward, backward, x, seed=seed), seed
+    assert "not linear" in gradcheck_layer(forward, squared, x, seed=0).calls[0]
+
+
+def test_a_constant_that_is_added_is_not_linear() -> None:
+    def backward(dout: Array, x: Array) -> Array:
+        return 2 * x * dout + 1
+
+    report = gradcheck_layer(lambda x: (x**2, x), backward, np.arange(1.0, 4), seed=0)
+    assert "backward is not linear in its upstream gradient, at x" in report.calls
+
+
+def test_causes_that_show_in_the_outputs() -> None:
+    """A softmax with its diagonal alone; an upsampling that slices."""
+
+    def softmax(x: Array) -> Any:
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        return p, p
+
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    report = gradcheck_layer(softmax, lambda dout, p: dout * p * (1 - p), x, seed=0)
+    assert report["x"].cause == "only the diagonal of its Jacobian is used"
+    report = gradcheck_layer(
+        lambda x: (x.repeat(2, axis=1), None), lambda dout, cache: dout[:, ::2], x, seed=0
+    )
+    assert "only the first one counts" in str(report["x"].cause)

@@ -178,3 +178,23 @@ def test_the_names_and_the_callers_module_stay() -> None:
 def test_second_must_be_a_flag() -> None:
     with pytest.raises(BadInput, match=re.escape("second must be True or False, got 'no'")):
         gradcheck_module(torch.sin, normal(3), second="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asking", [False, True])
+def test_the_upstream_gradient_is_checked_whatever_asks_for_a_gradient(asking: bool) -> None:
+    """x³ whose backward holds its upstream gradient, or x, constant."""
+
+    def cube(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    def holds_g(ctx: Any, g: Tensor) -> Tensor:
+        return 3 * g.detach() * ctx.saved_tensors[0] ** 2
+
+    def holds_x(ctx: Any, g: Tensor) -> Tensor:
+        return 3 * g * ctx.saved_tensors[0].detach() ** 2
+
+    x = torch.linspace(-1, 2, 7, dtype=torch.float64, requires_grad=asking)
+    for backward, name in ((holds_g, "second upstream gradient[0]"), (holds_x, "second input 0")):
+        report = gradcheck_module(function(cube, backward), x, second=True, seed=0)
+        assert [n for n, p in report.parameters.items() if p.verdict == "fail"] == [name], report

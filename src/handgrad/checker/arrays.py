@@ -1,7 +1,9 @@
 """The caller's arrays and tensors as NumPy's arrays, and back."""
 
 import math
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -103,6 +105,9 @@ def flat(activations: Any) -> Array:
 
 def as_array(value: Any) -> Any:
     """A tensor as NumPy's array, which may share its memory; anything else as it is."""
+    if is_jax(value):
+        array = np.asarray(value)
+        return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16 and others
     if not hasattr(value, "detach"):
         return value
     tensor = value.detach().cpu().to_dense()
@@ -110,8 +115,27 @@ def as_array(value: Any) -> Any:
     return (tensor.float() if narrow else tensor).numpy()
 
 
+def jax_in_use() -> Any:
+    """The package, where somebody has imported it; else None."""
+    return sys.modules.get("jax")
+
+
+def is_jax(value: Any) -> bool:
+    """Whether it is JAX's array."""
+    jax = jax_in_use()
+    return jax is not None and isinstance(value, jax.Array)
+
+
+def in_x64() -> AbstractContextManager[Any]:
+    """JAX, where it is in use, computes in float64 inside."""
+    jax = jax_in_use()
+    return nullcontext() if jax is None else jax.enable_x64(True)
+
+
 def eps_of(original: Any) -> float:
     """The spacing at 1 of an array's or a tensor's dtype."""
+    if is_jax(original):
+        return float(jax_in_use().numpy.finfo(original.dtype).eps)
     if not hasattr(original, "detach"):
         return float(np.finfo(np.asarray(original).dtype).eps)
     import torch
@@ -137,6 +161,9 @@ def drawn(rng: np.random.Generator, shape: tuple[int, ...], size: float = 1.0) -
 
 
 def _like(original: Any, array: Array, wide: bool) -> Any:
+    if is_jax(original):
+        with in_x64():
+            return jax_in_use().numpy.asarray(array, "float64" if wide else original.dtype)
     if not hasattr(original, "detach"):
         return np.asarray(array, dtype=np.float64 if wide else np.asarray(original).dtype)
     import torch

@@ -4,14 +4,13 @@ A check that calls it in one way sees none of this; elsewhere, in a larger graph
 gradient. All calls are made at the given point, with one upstream gradient.
 """
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from handgrad.checker.tensors import Tensors, TorchProgram
+from handgrad.checker.tensors import Tensors, TorchProgram, same
 
 Gradients = dict[str, Tensor]
 Call = Callable[[], Gradients]
@@ -33,7 +32,7 @@ def differing_calls(
         return [], [note], None
     if not graph.made:
         return [], [], None
-    wrong, notes = graph.changed(), []
+    wrong, notes = [*graph.changed(), *_undefined(graph)], []
     for together, apart in _other_calls(program, graph, right):
         if _is_right(together, right):
             continue
@@ -45,12 +44,32 @@ def differing_calls(
                 kind = type(error).__name__
                 notes.append(f"{sentence.partition(':')[0]}: it raised {kind}: {said}")
                 continue
-            off = [n for n, g in found.items() if not _same(g, right[n])]
+            off = [n for n, g in found.items() if not same(g, right[n])]
             if off and (far := rounding()):
-                off = [n for n in off if not _same(found[n], right[n], far.get(n, 0.0))]
+                off = [n for n in off if not same(found[n], right[n], far.get(n, 0.0))]
             if off:
                 wrong.append(f"{sentence} (wrong then: {', '.join(off)})")
     return wrong, notes, (loss, right)
+
+
+def _undefined(graph: "_Graph") -> list[str]:
+    """Where one output alone is used, the upstream gradients of the others are None, not zeros."""
+    wrong = []
+    for k, c in enumerate(graph.upstream if len(graph.upstream) > 1 else ()):
+        zeros = [c if other is c else torch.zeros_like(other) for other in graph.upstream]
+        right = graph.gradients(graph.made, zeros)
+        told = f"output {k} alone has an upstream gradient, those of the others are None"
+        try:
+            found = graph.gradients([graph.made[k]], [c.clone()])
+        except Exception as error:
+            wrong.append(
+                f"{told}: it raised {type(error).__name__}: {' '.join(str(error).split())}"
+            )
+            continue
+        off = [n for n, g in found.items() if not same(g, right[n])]
+        if off:
+            wrong.append(f"{told}: the result is another one than with zeros ({', '.join(off)})")
+    return wrong
 
 
 def _other_calls(
@@ -105,7 +124,7 @@ def _once(program: TorchProgram, p: Tensors, only: Sequence[str] | None) -> Call
 
 def _is_right(call: Call, right: Gradients) -> bool:
     try:
-        return all(_same(g, right[n]) for n, g in call().items())
+        return all(same(g, right[n]) for n, g in call().items())
     except Exception:  # it is called again, with one change at a time
         return False
 
@@ -145,10 +164,14 @@ class _Graph:
         self.sent = [
             c.clone() if t is None else t for c, t in zip(self.upstream, laid, strict=True)
         ]
+        return self.gradients(self.made, self.sent)
+
+    def gradients(self, made: Sequence[Tensor], upstream: Sequence[Tensor]) -> Gradients:
+        """Those of some of the outputs."""
         found = torch.autograd.grad(
-            self.made,
+            made,
             list(self.leaves.values()),
-            self.sent,
+            upstream,
             retain_graph=True,
             allow_unused=True,
             materialize_grads=True,
@@ -176,15 +199,6 @@ def _fresh(program: TorchProgram, p: Tensors | None = None) -> Tensors:
         n: torch.empty_like(t, requires_grad=False).copy_(t.detach()) if n in program.inputs else t
         for n, t in given.items()
     }
-
-
-def _same(one: Tensor, other: Tensor, far: float = 0.0) -> bool:
-    """Equal as far as another order of additions may make them, or `far`."""
-    if torch.equal(one, other):
-        return True
-    size, gap = (float(torch.linalg.vector_norm(t, math.inf)) for t in (other, one - other))
-    eps = float(torch.finfo(other.dtype).eps)
-    return gap <= max(eps**0.5 * size, far)
 
 
 def _transposed(t: Tensor) -> Tensor | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.arrays import DOUBLE, Array, Native, drawn, size_of
+from handgrad.checker.arrays import DOUBLE, Array, Native, drawn, is_jax, size_of
+from handgrad.checker.complex_numbers import Pairs
 from handgrad.checker.exactly import NotExact, can_be_exact, numbers_of, said_of
 from handgrad.checker.gpu import on_a_gpu
 from handgrad.checker.places import Options, Place
@@ -32,6 +33,7 @@ def gradcheck(
     activations: Callable[[Any], Any] | None = None,
     structure: Stack | None = None,
     reference: Callable[[Any], Any] | None = None,
+    conjugate: bool | None = None,
     points: int = 3,
     directions: int | None = None,
     rtol: float = 0.0,
@@ -52,8 +54,9 @@ def gradcheck(
 
     Args:
         loss: params → one number, the same every time.
-        params: float arrays or tensors of any shape, in a dict, a list, a tuple, any nesting of
-            them, or alone.
+        params: float or complex arrays or tensors of any shape (NumPy's, PyTorch's, JAX's), in a
+            dict, a list, a tuple, a pytree of JAX's, any nesting of them, or alone. Of a complex
+            one the real and imaginary parts are checked: [..., 0] and [..., 1].
         grads: the gradients in the same form and shapes (None for a parameter that is not used),
             or a function of params that returns them. A function is checked at `points` points,
             gradients that are given at the given one alone.
@@ -65,6 +68,9 @@ def gradcheck(
         reference: the same loss in float64, for a loss and grads that are float32, bfloat16 or a
             kernel's. It gets the params in float64, as activations then does. Loss and gradients
             are held to it as closely as their dtype can: see `rounding.Results`.
+        conjugate: whether the gradient by a complex z is ∂L/∂Re − i ∂L/∂Im, as JAX and HIPS
+            autograd give it, or ∂L/∂Re + i ∂L/∂Im. Where left out, PyTorch's tensors have the
+            second, all other arrays the first; the report says which.
         points: the given one and others nearby, which move what starts at 1 or 0.
         directions: random ones at each point, for all parameters at once where nothing is suspect,
             else for each. 1 and 2 if left out; 8 for dtypes narrower than float32.
@@ -86,22 +92,47 @@ def gradcheck(
         require_type("structure", structure, Stack)
     options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
     given = flattened(params)
+    pairs = Pairs.of(given, conjugate)
 
     def of_tree(function: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
-        """The caller's function, as one of a flat dict; of a flat dict it is that already."""
-        flat = function is None or (isinstance(params, dict) and list(params) == list(given))
-        return function if flat else lambda p: function(like(params, p))  # type: ignore[misc]
+        """The caller's function, as one of a flat dict of real arrays."""
+        flat = isinstance(params, dict) and list(params) == list(given) and not pairs.names
+        if function is None or flat:
+            return function
+        return lambda p: function(like(params, pairs.together(p)))
 
-    def gradients(p: Any) -> dict[str, Any]:
-        found = of_tree(grads)(p)  # type: ignore[misc]
-        return gradients_like(params, found)
-
-    native = Native(given, narrow=reference is not None)
+    native = Native(pairs.apart(given), narrow=reference is not None)
+    if any(map(is_jax, given.values())) and reference is not None:
+        reference = in_float64(reference)
     loss, activations, reference = map(of_tree, (loss, activations, reference))  # type: ignore[assignment]
-    fixed = None if callable(grads) else gradients_like(params, grads)
-    program = Program(native, loss, fixed or gradients, activations, structure, reference)
+
+    def program(pairs: Pairs) -> Program:
+        def gradients(found: Any) -> dict[str, Any]:
+            return pairs.gradients(gradients_like(params, found))
+
+        if callable(grads):
+            theirs = of_tree(grads)
+            own: Any = lambda p: gradients(theirs(p))  # type: ignore[misc] # noqa: E731
+        else:
+            own = gradients(grads)
+        return Program(native, loss, own, activations, structure, reference)
+
     with on_a_gpu():
-        return check(program, options, np.random.default_rng(options.seed))
+        report = check(program(pairs), options, np.random.default_rng(options.seed))
+        if not pairs.names:
+            return report
+        report = replace(report, notes=(*report.notes, str(pairs)))
+        wrong = {n for n in pairs.names if report[n].verdict == FAIL}
+        if not wrong:
+            return report
+        other = replace(pairs, conjugate=not pairs.conjugate)
+        turned = check(program(other), options, np.random.default_rng(options.seed))
+    why = f"it is the conjugate of the right one: or give conjugate={other.conjugate}"
+    found = {
+        n: replace(p, cause=why) if n in wrong and turned[n].verdict == PASS else p
+        for n, p in report.parameters.items()
+    }
+    return replace(report, parameters=found)
 
 
 def check(program: Program, options: Options, rng: np.random.Generator) -> Report:

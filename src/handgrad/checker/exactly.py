@@ -16,8 +16,8 @@ fractions, or where it has exp, log, √ and their like, of balls. In the order 
 
 import re
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class Exactly:
     def _run(self, work: Any) -> Any:
         """The caller's code; whatever it raises, and where, is why it does not run."""
         try:
-            with at_most(OPERATIONS), _precision(self._number):
+            with at_most(OPERATIONS), _precision(self._number), _no_addresses():
                 return work()
         except TooLong:
             raise NotExact(f"it takes more than {OPERATIONS:,} sums and products") from None
@@ -159,6 +159,25 @@ class Exactly:
 def _side(slope: Any, radius: float) -> Side:
     """As a float, and by how much it may be off."""
     return float(slope), 2.0**-52 * abs(float(slope)) + radius
+
+
+@contextmanager
+def _no_addresses() -> Iterator[None]:
+    """An array of objects has no `ctypes`: C code would write over the objects' addresses."""
+    from numpy._core import _internal
+
+    own = _internal._ctypes.__init__
+
+    def only_numbers(self: Any, array: Array, *rest: Any) -> None:
+        if array.dtype == object:
+            raise TypeError("an array of exact numbers has no address for C code")
+        own(self, array, *rest)
+
+    _internal._ctypes.__init__ = only_numbers  # type: ignore
+    try:
+        yield
+    finally:
+        _internal._ctypes.__init__ = own  # type: ignore
 
 
 def _precision(number: type[Dual]) -> Any:
@@ -242,10 +261,10 @@ def _where(error: Exception) -> str:
         why = "there is no exact root"
     elif said.endswith("inf"):
         why = "there is no exact infinity"
-    elif isinstance(error, TypeError | ValueError) and not isinstance(error, BadInput):
-        why = "it takes floats alone"
-    else:
+    elif isinstance(error, BadInput | ArithmeticError):
         why = said or type(error).__name__
+    else:  # whatever a compiled function says of an array of objects
+        why = "it takes floats alone"
     ours = Path(__file__).parent.parent
     frames = [
         f

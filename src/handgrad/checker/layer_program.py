@@ -99,11 +99,46 @@ class LayerProgram:
 
     def loss(self, p: Mapping[str, Any]) -> Any:
         outputs = Run(self, p).outputs
-        return sum((c * o).sum() for c, o in zip(self.upstream, outputs, strict=True))
+        return self.weighted(outputs)
+
+    def weighted(self, outputs: Sequence[Any]) -> Any:
+        """The sum of the outputs, each with its upstream gradient."""
+        return sum(np.sum(c * o) for c, o in zip(self.upstream, outputs, strict=True))
 
     def grads(self, p: Mapping[str, Any]) -> dict[str, Any]:
         found = Run(self, p).backward(self.upstream)
-        return {name: found[name] for name in self.given}
+        return gradients_like(self.given, {name: found[name] for name in self.given})
+
+    def shares(self, p: Mapping[str, Any], name: str, entry: int) -> tuple[Array, Array]:
+        """The derivatives of all outputs by one entry, and their upstream gradients."""
+        step = 1e-5 * (float(abs(p[name]).mean()) or 1.0)
+        ends = []
+        for s in (step, -step):
+            moved = np.array(p[name])
+            moved.flat[entry] += s
+            ends.append(_joined(Run(self, {**p, name: moved}).outputs))
+        return (ends[0] - ends[1]) / (2 * step), _joined(self.upstream)
+
+    def tangent(self, jvp: Callable[..., Any], p: Mapping[str, Any], v: Mapping[str, Any]) -> Any:
+        """How the loss changes along v, by a rule for the outputs; what v leaves out stands still.
+
+        Raises `BadInput` where the rule gives anything but the outputs' tangents.
+        """
+        run = Run(self, p)
+
+        def moved(name: str, leaf: Any) -> Any:
+            return v.get(name, np.zeros_like(leaf)) if is_float(leaf) else None
+
+        tangents = [mapped(value, moved, name) for name, value in self.named.items()]
+        with same_random(self.seed):
+            made = jvp(*tangents, *run.cache)
+        found = list(made) if isinstance(made, list | tuple) else [made]
+        shapes, wanted = [[np.shape(o) for o in outs] for outs in (found, run.outputs)]
+        if shapes != wanted:
+            raise BadInput(
+                f"jvp must return tangents of the outputs' shapes, {wanted}, got {shapes}"
+            )
+        return self.weighted(found)
 
     def arguments(self, p: Mapping[str, Any]) -> dict[str, Any]:
         """What forward gets: the arrays of p where it has them, copies of all else."""
@@ -153,6 +188,10 @@ class LayerProgram:
         )
 
 
+def _joined(arrays: Sequence[Any]) -> Array:
+    return np.concatenate([np.ravel(a) for a in arrays])
+
+
 def _plain(gradient: Any) -> Any:
     """Gradients in a dict may be called dW where the parameter is called W."""
     if not isinstance(gradient, Mapping):
@@ -169,7 +208,7 @@ class Run:
         self.program, self.layer = program, program.layer.fresh()
         self.layer.write(params or {n: p[n] for n in self.layer.params if n in p})
         self.arguments = program.arguments(p)
-        with _same_random(program.seed):
+        with same_random(program.seed):
             result = self.layer.forward(*self.arguments.values())
         self.outputs, self.cache = self._split(result)
 
@@ -211,7 +250,7 @@ class Run:
     def backward(self, upstream: Sequence[Any]) -> Gradients:
         """All gradients; called again, it is a second backward pass after one forward pass."""
         self.sent = [np.array(c) for c in upstream]
-        with _same_random(self.program.seed):
+        with same_random(self.program.seed):
             given = self.layer.backward(*self.sent, *self.cache)
         found = self.program.by_input(given) | self.layer.gradients()
         return {name: np.array(g) for name, g in found.items()}
@@ -239,7 +278,7 @@ def of_dtype(c: Array, output: Any) -> Any:
 
 
 @contextmanager
-def _same_random(seed: int) -> Iterator[None]:
+def same_random(seed: int) -> Iterator[None]:
     """A layer that draws random numbers, as dropout does, draws the same in each call."""
     numpy, python = np.random.get_state(), random.getstate()
     np.random.seed(seed % 2**32)

@@ -8,7 +8,7 @@ import numpy as np
 
 from handgrad.checker.arrays import DOUBLE, Array, Native, Params, drawn, eps_of, flat, size_of
 from handgrad.checker.noise import noise_of
-from handgrad.checker.rounding import Results, Sound
+from handgrad.checker.rounding import SAFETY, Results, Sound
 from handgrad.checker.slopes import Slopes
 from handgrad.checker.stack import Stack
 from handgrad.errors import BadInput
@@ -133,6 +133,12 @@ class Program:
         }
         losses = float(noise_of(np.array([losses for losses, _ in lines])))
         return replace(results, loss_noise=losses, noise=noise)
+
+    def entry_rounding(self, seed: int) -> dict[str, float]:
+        """How far rounding may move an entry of each gradient, measured at the given point."""
+        point, rng = self.native.arrays(), np.random.default_rng(seed)
+        noise = self.with_noise(self.results(point, rng), point, rng).noise
+        return {name: SAFETY * float(abs(far).max()) for name, far in noise.items()}
 
     def _line(
         self, point: Params, rng: np.random.Generator, step: float

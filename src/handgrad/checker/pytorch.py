@@ -3,17 +3,17 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from handgrad.checker.arrays import Native, as_array, drawn, size_of
+from handgrad.checker.arrays import Native, as_array, drawn, jax_in_use, size_of
 from handgrad.checker.check import check
 from handgrad.checker.gpu import on_a_gpu
 from handgrad.checker.places import Options
 from handgrad.checker.program import Program
-from handgrad.checker.report import INCONCLUSIVE, PASS, Report
-from handgrad.checker.rounding import SAFETY
+from handgrad.checker.report import INCONCLUSIVE, PASS, Report, joined
 from handgrad.checker.verdict import fresh_seed
 from handgrad.errors import BadInput
 from handgrad.extras import needed_for
@@ -32,6 +32,8 @@ def gradcheck_module(
     keywords: Mapping[str, Any] | None = None,
     reference: Callable[..., Any] | None = None,
     second: bool = False,
+    forward_ad: bool = False,
+    vmap: bool = False,
     points: int = 3,
     directions: int | None = None,
     rtol: float = 0.0,
@@ -72,6 +74,9 @@ def gradcheck_module(
         second: check the second derivatives too, where the first are right: the backward of the
             backward, by the parameters, the inputs and the upstream gradients ("second input 0").
             What keeps an intermediate result as a constant is wrong there alone.
+        forward_ad: check forward mode too (a function's `jvp`): it is held to the slopes and to the
+            backward pass ("jvp input 0"), and must be linear in its tangents.
+        vmap: check too that outputs and gradients under `torch.vmap` are those of a loop.
         points, directions, rtol, resolve, delta, seed: as for `gradcheck`.
 
     Returns:
@@ -80,6 +85,17 @@ def gradcheck_module(
     Raises:
         BadInput: where there is nothing to check, or it cannot be checked.
     """
+    if jax_in_use() is not None:
+        from handgrad.checker.jax_function import gradcheck_jax, is_for_jax
+
+        if is_for_jax(module, (inputs, keywords)):
+            require_functions(module=module)
+            require_functions(reference=reference, optional=True)
+            require_flags(second=second, forward_ad=forward_ad, vmap=vmap)
+            options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
+            arguments, named = arguments_of(inputs, keywords)
+            rules = second, forward_ad, vmap
+            return gradcheck_jax(module, arguments, named, reference, options, *rules)
     with needed_for("gradcheck_module"):
         import torch
 
@@ -87,11 +103,62 @@ def gradcheck_module(
     if isinstance(module, type) and issubclass(module, torch.autograd.Function):
         raise BadInput(f"module must be the function's apply: give {module.__name__}.apply")
     require_functions(reference=reference, optional=True)
-    require_flags(second=second)
+    require_flags(second=second, forward_ad=forward_ad, vmap=vmap)
     options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
     arguments, named = arguments_of(inputs, keywords)
     report = _first(module, arguments, named, reference, options)
-    return _with_second(report, module, arguments, named, options) if second and report else report
+    if second and report:
+        report = _with_second(report, module, arguments, named, options)
+    if forward_ad or vmap:
+        program = _widest(module, arguments, named)
+        report = _with_rules(report, program, options, forward_ad, vmap)
+    return report
+
+
+def _widest(
+    module: "nn.Module | Callable[..., Any]", arguments: Sequence[Any], named: Mapping[str, Any]
+) -> "TorchProgram":
+    """The program, of a module in float64 where it can compute in that."""
+    import torch
+
+    from handgrad.checker.tensors import TorchProgram
+
+    wide = None
+    if isinstance(module, torch.nn.Module):
+        wide = _in_float64(module, arguments, named)
+    if wide is None:
+        return TorchProgram(module, arguments, named)
+    wide.params = {n: t.detach().double().requires_grad_() for n, t in wide.params.items()}
+    return wide
+
+
+def _with_rules(
+    report: Report, program: "TorchProgram", options: Options, forward_ad: bool, vmap: bool
+) -> Report:
+    """The report, and after it what was found of forward mode and of batches."""
+    from handgrad.checker.forward_mode import with_forward_mode
+    from handgrad.checker.torch_rules import batches_of, tangent
+
+    rng = np.random.default_rng([options.seed, 4])
+    try:
+        program.prepare(rng, options.seed)
+        if forward_ad and program.constant:
+            raise BadInput(
+                "forward_ad must be checked without no_grad and detach: forward mode goes through "
+                "no_grad, and so it is another derivative"
+            )
+        if forward_ad:
+            rule, p = partial(tangent, program), program.params
+            report = with_forward_mode(report, program.loss, program.grads, rule, p, options)
+        if vmap:
+            wrong = batches_of(program, rng)
+            notes = (
+                () if wrong else ("vmap gives what a loop gives, over each axis and each input",)
+            )
+            report = replace(report, calls=(*report.calls, *wrong), notes=(*report.notes, *notes))
+    finally:
+        program.give_back()
+    return report
 
 
 def _with_second(
@@ -110,20 +177,14 @@ def _with_second(
     upstream = upstream_of(TorchProgram(module, arguments, named), rng)
     of = Gradients(module, asked)
     found = _first(of, arguments, {**named, UPSTREAM: upstream}, None, options, calls=False)
-    again = {told(n): replace(p, name=told(n)) for n, p in found.parameters.items()}
-    notes = [f"second: {note}" for note in found.notes]
+    notes = found.notes
     if not found.ok:
-        notes.append(
-            "second: the first derivatives are right. Does a backward keep an intermediate result "
-            "as a constant, choose a branch by a value, or is it once_differentiable?"
+        notes += (
+            "the first derivatives are right. Does a backward keep an intermediate result as a "
+            "constant, choose a branch by a value, or is it once_differentiable?",
         )
-    return replace(
-        report,
-        parameters={**report.parameters, **again},
-        evaluations=report.evaluations + found.evaluations,
-        points=min(report.points, found.points),
-        notes=(*report.notes, *notes),
-    )
+    own = {told(name): p for name, p in found.parameters.items()}
+    return joined(report, replace(found, parameters=own, notes=notes), "second")
 
 
 def _first(
@@ -171,7 +232,7 @@ def _first(
     try:
         with on_a_gpu():
             wrong, more, known = (
-                differing_calls(program, lambda: _rounding(caller, seed))
+                differing_calls(program, lambda: caller.entry_rounding(seed))
                 if calls
                 else ([], [], None)
             )
@@ -233,10 +294,3 @@ def _in_float64(module: Any, arguments: Sequence[Any], named: Mapping[str, Any])
     except RuntimeError:
         return None
     return wide if all(o.dtype in (torch.float64, torch.complex128) for o in made) else None
-
-
-def _rounding(caller: Program, seed: int) -> dict[str, float]:
-    """How far rounding may move an entry of each gradient, measured where it is run."""
-    point, rng = caller.native.arrays(), np.random.default_rng(seed)
-    noise = caller.with_noise(caller.results(point, rng), point, rng).noise
-    return {name: SAFETY * float(abs(far).max()) for name, far in noise.items()}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PASS, FAIL = "pass", "fail"
 INCONCLUSIVE, NONDIFFERENTIABLE = "inconclusive", "nondifferentiable"
@@ -148,6 +148,19 @@ class Report:
         __tracebackhide__ = True
         if not self.ok:
             raise AssertionError(str(self))
+
+
+def joined(report: Report, more: Report, what: str) -> Report:
+    """Both in one; the parameters and notes of the second are told as `what`'s."""
+    own = {f"{what} {n}": replace(p, name=f"{what} {n}") for n, p in more.parameters.items()}
+    return replace(
+        report,
+        parameters={**report.parameters, **own},
+        evaluations=report.evaluations + more.evaluations,
+        points=min(report.points, more.points),
+        notes=(*report.notes, *(f"{what}: {note}" for note in more.notes)),
+        calls=(*report.calls, *more.calls),
+    )
 
 
 def _above(error: float) -> float:

@@ -64,7 +64,9 @@ def outputs_of(made: Any) -> list[Tensor]:
 def upstream_of(program: TorchProgram, rng: np.random.Generator) -> list[Tensor]:
     """Upstream gradients for the outputs, drawn at random: second derivatives are by them too."""
     try:
-        return [covector(o.detach(), rng) for o in program.outputs(program.params)]
+        found = [covector(o.detach(), rng) for o in program.outputs(program.params)]
+        asking = any(t.requires_grad for t in program.inputs.values())
+        return [c.requires_grad_(asking) for c in found]  # or it would be passed over
     finally:
         program.give_back()
 
@@ -73,6 +75,6 @@ def told(name: str) -> str:
     """The names of the program of the gradients, as those of the program itself.
 
     >>> told("of.0.weight"), told("input 1"), told("input upstream gradient[0]")
-    ('second 0.weight', 'second input 1', 'second upstream gradient[0]')
+    ('0.weight', 'input 1', 'upstream gradient[0]')
     """
-    return f"second {name.removeprefix('of.').replace(f'input {UPSTREAM}', UPSTREAM)}"
+    return name.removeprefix("of.").replace(f"input {UPSTREAM}", UPSTREAM)

@@ -5,6 +5,7 @@ and imaginary parts, a sparse one into its values, one with −∞ in it into it
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
@@ -90,11 +91,19 @@ class TorchProgram:
 
     def outputs(self, p: Tensors, constants: Constants | None = None) -> list[Tensor]:
         """What the program returns, every float or complex tensor in it; its parameters are p's."""
+        self.set(p)
+        return self.called(p, constants)
+
+    def set(self, p: Tensors) -> None:
+        """Put p's numbers into the module's own parameters."""
         if self.own or self.fixed:
             with torch.no_grad():
                 for name, parameter in self.own.items():
                     parameter.copy_(rebuilt(parameter, p[name]))
                 self._reset()
+
+    def called(self, p: Tensors, constants: Constants | None = None) -> list[Tensor]:
+        """What it returns for p's inputs, with the parameters that are set."""
 
         def argument(name: str, t: Any) -> Any:
             if name in self.inputs and name in p:
@@ -280,6 +289,15 @@ def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
             raise BadInput(f"module must be one that can be copied, but: {said}") from None
         return module, True
     return (made._apply(lambda t: t.to(widest(t.dtype))) if wide else made), False
+
+
+def same(one: Tensor, other: Tensor, far: float = 0.0) -> bool:
+    """Equal as far as another order of additions may make them, or `far`."""
+    if torch.equal(one, other):
+        return True
+    size, gap = (float(torch.linalg.vector_norm(t, math.inf)) for t in (other, one - other))
+    eps = float(torch.finfo(other.dtype).eps)
+    return gap <= max(eps**0.5 * size, far)
 
 
 def tensors_within(made: Any, name: str = "") -> dict[str, Tensor]:

@@ -25,7 +25,8 @@ KINDS = (
     "params, loss and grads (and perhaps activations or reference), module and inputs, forward, "
     "backward and inputs, or layer and inputs"
 )
-OF_A_LAYER = ("params", "grads", "outputs")
+OF_A_LAYER = ("params", "grads", "outputs", "jvp")
+OF_A_MODULE = ("second", "forward_ad", "vmap")
 
 
 SAFE = "PYTHONSAFEPATH"
@@ -206,7 +207,7 @@ def _attributes(thing: Any) -> dict[str, Any]:
 
 
 def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Report:
-    for name in ("loss", "module", "activations", "reference", "forward", "backward"):
+    for name in ("loss", "module", "activations", "reference", "forward", "backward", "jvp"):
         if name in found and not callable(found[name]):
             raise BadInput(f"{file}: {name} must be a function, got {found[name]!r:.60}")
     form = _form(found)
@@ -223,6 +224,6 @@ def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Repo
     if form == "module":
         from handgrad.checker.pytorch import gradcheck_module
 
-        options |= {"second": found["second"]} if "second" in found else {}
+        options |= {key: found[key] for key in OF_A_MODULE if key in found}
         return gradcheck_module(found["module"], found["inputs"], **options)
     raise BadInput(f"{file} must define {KINDS}")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from handgrad.checker.arrays import in_x64
+
 IN_PLACE = re.compile(
     r"[a-z].*_|__setitem__|__i(add|sub|mul|truediv|floordiv|mod|pow|and|or|xor)__"
 )
@@ -15,11 +17,11 @@ IN_PLACE = re.compile(
 def in_float64(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, in which every float32 tensor that an operation meets is taken as float64.
 
-    NumPy does that by itself, as soon as the parameters are float64.
+    NumPy does that by itself, as soon as the parameters are float64. JAX does it with x64 enabled.
     """
 
     def wide(*arguments: Any, **keywords: Any) -> Any:
-        with _widening():
+        with _widening(), in_x64():
             return function(*arguments, **keywords)
 
     return wide

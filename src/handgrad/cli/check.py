@@ -42,8 +42,9 @@ def check(
     """Check the gradients in a Python file of yours.
 
     The file defines params, loss and grads (and perhaps activations, structure or reference), a
-    torch module and its inputs (and perhaps reference or second), or a layer's forward and backward
-    and its inputs (or layer, an object with both); NAME is a dict, class or object in it that does.
+    torch module and its inputs (and perhaps reference, second, forward_ad or vmap), or a layer's
+    forward and backward and its inputs (and perhaps jvp), or layer, an object with both; NAME is a
+    dict, class or object in it that does.
     Exits with 0 for pass, 1 for fail, 2 for bad input, 3 where nothing can be said (inconclusive,
     nondifferentiable). The file is run, in a process of its own.
     """
