@@ -8,11 +8,42 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from handgrad.checker.report import Report
 from handgrad.problem import Parameters
 from handgrad.rounding import apart
 from handgrad.training import Run
 
 STYLES = ("-", "--", "-.", ":")  # told apart in black and white too
+
+
+def gradients_figure(report: Report) -> Figure:
+    """Each wrong gradient of a check that measured its entries: given, right, and the error.
+
+    A row a parameter; an array of more than two axes is laid out as (first, all others).
+    """
+    wrong = {n: p for n, p in report.parameters.items() if p.right is not None}
+    figure = Figure(figsize=(12, 3.2 * len(wrong)), layout="constrained")
+    for panels, (name, p) in zip(
+        figure.subplots(len(wrong), 3, squeeze=False), wrong.items(), strict=True
+    ):
+        given, right = (_as_image(np.asarray(a)) for a in (p.given, p.right))
+        largest = float(np.nanmax(abs(np.concatenate([given, right])))) or 1.0
+        off = given - right
+        for axes, image, title, size in (
+            (panels[0], given, f"{name}: the gradient that was given", largest),
+            (panels[1], right, f"{name}: the slope by each entry", largest),
+            (panels[2], off, f"{name}: the error", float(np.nanmax(abs(off))) or 1.0),
+        ):
+            shown = axes.imshow(image, cmap="RdBu_r", vmin=-size, vmax=size, aspect="auto")
+            figure.colorbar(shown, ax=axes)
+            axes.set_title(title, fontsize=10)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.yaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _as_image(a: np.ndarray) -> np.ndarray:
+    return a.reshape(1, -1) if a.ndim < 2 else a.reshape(len(a), -1)
 
 
 def run_figure(runs: Sequence[Run], bound: float | None = None) -> Figure:

@@ -1,7 +1,7 @@
 """A gradient checker for anyone's forward and backward pass."""
 
 from handgrad.checker.asserting import assert_gradients
-from handgrad.checker.check import gradcheck
+from handgrad.checker.functions import gradcheck
 from handgrad.checker.layer import gradcheck_layer
 from handgrad.checker.pytorch import gradcheck_module
 from handgrad.checker.report import ParameterReport, Report

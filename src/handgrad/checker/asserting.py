@@ -3,7 +3,7 @@
 from typing import Any
 
 from handgrad import running
-from handgrad.checker.check import gradcheck
+from handgrad.checker.functions import gradcheck
 from handgrad.checker.layer import gradcheck_layer
 from handgrad.checker.pytorch import gradcheck_module
 from handgrad.checker.report import Report

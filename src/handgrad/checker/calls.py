@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from handgrad.checker.tensors import Tensors, TorchProgram, same
+from handgrad.checker.numbers import same
+from handgrad.checker.tensors import Tensors, TorchProgram
 
 Gradients = dict[str, Tensor]
 Call = Callable[[], Gradients]

@@ -46,6 +46,7 @@ def gradcheck_layer(
     resolve: float = 0.01,
     delta: float = 0.01,
     seed: int | None = None,
+    entries: bool = False,
 ) -> Report:
     """Check a layer's backward pass as it stands, without an adapter.
 
@@ -86,7 +87,7 @@ def gradcheck_layer(
             as the inputs move by dinputs, given as forward's arguments are (None for what is no
             float array). It is held to the slopes and to backward ("jvp x").
         outputs: how many outputs forward returns, where backward's arguments do not tell.
-        points, directions, rtol, resolve, delta, seed: as for `gradcheck`.
+        points, directions, rtol, resolve, delta, seed, entries: as for `gradcheck`.
 
     Returns:
         A `Report`, which is true if it passes.
@@ -98,7 +99,7 @@ def gradcheck_layer(
     if jvp is not None and backward is None:
         raise BadInput("jvp must come with two functions, forward and backward, got an object")
     layer = _layer(forward, backward, params, grads)
-    options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
+    options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed), entries)
     program = LayerProgram(layer, named_arguments(layer.forward, inputs), outputs, options.seed)
     native = Native(program.given)
     shares = program.shares if native.eps < DOUBLE else None

@@ -15,6 +15,9 @@ from handgrad.checker.look import Look
 FEW = 32
 """More wrong blocks than this are called dense."""
 
+SOME = 4
+"""So many wrong entries in one column suggest that it is the column."""
+
 
 @dataclass(frozen=True)
 class Wrong:
@@ -32,21 +35,40 @@ def locate(look: Look) -> Wrong:
     shape = gradient.shape
     entries = np.arange(gradient.size).reshape(shape)
     rows = entries.reshape(shape[0], -1) if gradient.ndim > 1 else entries.reshape(-1, 1)
-    found, dense = [], False
+    found, where = [], None
     for block in _wrong_blocks(look, rows):
         found.append(block)
-        if len(found) > FEW:
-            dense = True
+        if len(found) == SOME and (column := _one_column(look, found)) is not None:
+            where = f"column [{column}]"
             break
-    if dense or not found:
+        if len(found) > FEW:
+            where = "dense"
+            break
+    if not found:
+        where = "dense"
         all_entries = np.arange(gradient.size) if look.only is None else np.flatnonzero(look.only)
         sample = look.rng.choice(all_entries, min(len(all_entries), 16), replace=False)
         found = [np.array([entry]) for entry in sample]
     numeric = {int(e[0]): _numeric(look, int(e[0])) for e in found}
     worst = max(numeric, key=lambda e: abs(gradient.flat[e] - numeric[e]))
-    where = "dense" if dense else _pattern(sorted(numeric), shape)
+    where = where or _pattern(sorted(numeric), shape)
     index = tuple(int(i) for i in np.unravel_index(worst, shape))
     return Wrong(where, index, float(gradient.flat[worst]), numeric[worst])
+
+
+def _one_column(look: Look, found: list[Array]) -> int | None:
+    """The long column that holds them, where all outside of it is right, and others in it wrong."""
+    shape = look.gradient.shape
+    if len(shape) != 2 or shape[0] <= FEW or look.only is not None:
+        return None
+    columns = np.arange(look.gradient.size) % shape[1]
+    column = int(columns[found[0][0]])
+    if any(columns[entry[0]] != column for entry in found):
+        return None
+    outside, inside = np.flatnonzero(columns != column), np.flatnonzero(columns == column)
+    others = look.rng.choice(inside, SOME, replace=False)
+    is_it = not _is_wrong(look, outside) and all(_is_wrong(look, o) for o in others)
+    return column if is_it else None
 
 
 def _wrong_blocks(look: Look, block: Array, known: bool = False) -> Iterator[Array]:

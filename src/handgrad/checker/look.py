@@ -15,7 +15,11 @@ SURE, CONFIRMED = 3, 6
 a bound may fail, and a kink mislead, once."""
 
 MARGIN = 4.0
-"""How clearly a program must be wrong that is narrower than float64, without a reference."""
+"""How clearly a program must be wrong whose loss shows few digits of its slopes."""
+
+BLURRED, BENT = 1e-3, 1.5
+"""Of the slopes, the share that is not seen; and how much more than rounding the values are off:
+steps that must be so large meet kinks."""
 
 UNEVEN = 1e-4
 """Of the largest entry: what lies below is not made visible."""
@@ -124,9 +128,13 @@ class Look:
 
     @property
     def margin(self) -> float:
-        """Of a narrow program without a reference: kinks next to 0 hide below its noise."""
+        """Of a loss with few digits, and no narrow one's reference: kinks hide below its noise."""
         alone = self.results.eps > DOUBLE and not self.results.around
-        return MARGIN if alone and not all(s.certified for s in self.slopes) else 1.0
+        slopes, noises = [abs(s.value) for s in self.slopes], [s.noise for s in self.slopes]
+        bent = max(noises) > BENT * min(noises)
+        blurred = np.median([s.tolerance for s in self.slopes]) > BLURRED * max(slopes)
+        unseen = not all(s.certified for s in self.slopes)
+        return MARGIN if unseen and (alone or (blurred and bent)) else 1.0
 
     @property
     def is_uneven(self) -> bool:

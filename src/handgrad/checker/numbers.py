@@ -1,10 +1,14 @@
 """A tensor as the real numbers in it that can be moved, and back."""
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from handgrad.checker.trees import mapped
 
 
 def covector(o: Tensor, rng: np.random.Generator) -> Tensor:
@@ -57,3 +61,26 @@ def widest(dtype: torch.dtype) -> torch.dtype:
     if dtype.is_complex:
         return torch.complex128
     return torch.float64 if dtype.is_floating_point else dtype
+
+
+def same(one: Tensor, other: Tensor, far: float = 0.0) -> bool:
+    """Equal as far as another order of additions may make them, or `far`."""
+    if torch.equal(one, other):
+        return True
+    size, gap = (float(torch.linalg.vector_norm(t, math.inf)) for t in (other, one - other))
+    eps = float(torch.finfo(other.dtype).eps)
+    return gap <= max(eps**0.5 * size, far)
+
+
+def tensors_within(made: Any, name: str = "") -> dict[str, Tensor]:
+    """The tensors in any nested structure, by name."""
+    found: dict[str, Tensor] = {}
+    mapped(made, lambda n, t: found.setdefault(n, t) if isinstance(t, Tensor) else t, name)
+    return found
+
+
+def differentiable(made: Any) -> Iterator[Tensor]:
+    """The float and complex tensors in what a program returned."""
+    for t in tensors_within(made).values():
+        if has_gradient(t):
+            yield t if t.layout == torch.strided else t.to_dense()

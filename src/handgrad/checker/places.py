@@ -18,7 +18,7 @@ from handgrad.checker.quick import cleared
 from handgrad.checker.rounding import Results
 from handgrad.errors import BadInput
 from handgrad.exact.numbers import Dual
-from handgrad.inputs import whole_number
+from handgrad.inputs import require_flags, whole_number
 
 MOST_POINTS = 10_000
 """Points at which a program is checked."""
@@ -37,12 +37,14 @@ class Options:
     resolve: float = 0.01
     delta: float = 0.01
     seed: int = 0
+    entries: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("points", 1), ("directions", 1), ("seed", 0)):
             if name != "directions" or self.directions is not None:
                 value = whole_number(name, getattr(self, name), least)
                 object.__setattr__(self, name, value)
+        require_flags(entries=self.entries)
         if self.points > MOST_POINTS:
             raise BadInput(f"points must be at most {MOST_POINTS:,}, got {self.points:,}")
         for name, low, high in (("delta", 0, 1), ("resolve", 0, math.inf), ("rtol", -1e-300, 1)):
@@ -154,6 +156,11 @@ class Place:
         """The look that counts: at a kinked point, that at the entries without a kink."""
         judgement = self.kinks.get(name)
         return self.looks.get(name) if judgement is None else judgement.smooth
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether slopes here come from exact numbers."""
+        return self.proof is not None or self._exactly is not None
 
     def fails(self, name: str) -> bool:
         """Whether the gradient is wrong here."""

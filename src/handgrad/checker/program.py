@@ -25,6 +25,7 @@ class Program:
     shares: (params, name, entry) → the derivatives of all outputs, and their upstream gradients;
     both: params → the loss and the gradients, of a program that gives the same ones again; known:
     those at the given point;
+    rough: how closely the gradients are known, where they come from differences themselves;
     sound: what was seen when it was called twice, see `preflight`.
     """
 
@@ -38,6 +39,7 @@ class Program:
     shares: Callable[[Any, str, int], tuple[Array, Array]] | None = None
     both: Callable[[Any], tuple[Any, Any]] | None = None
     known: tuple[Any, Any] | None = None
+    rough: float = 0.0
     sound: Sound | None = None
 
     def loss_at(self, point: Params) -> float:
@@ -114,6 +116,7 @@ class Program:
         wander = {} if self.sound is None else self.sound.wander
         found = [self.both_at(p) for p in around]
         losses, others = [r[0] for r in found], [r[1] for r in found]
+        eps = max(eps, self.rough)
         results = Results(eps, loss, gradients, losses, others, wander)
         if self.reference is not None and self.native.eps < DOUBLE:
             return self.with_noise(results, point, rng)  # it may compute in less than its dtype

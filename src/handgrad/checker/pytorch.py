@@ -40,6 +40,7 @@ def gradcheck_module(
     resolve: float = 0.01,
     delta: float = 0.01,
     seed: int | None = None,
+    entries: bool = False,
 ) -> Report:
     """Check autograd's gradients of a module's parameters and of its inputs.
 
@@ -77,7 +78,7 @@ def gradcheck_module(
         forward_ad: check forward mode too (a function's `jvp`): it is held to the slopes and to the
             backward pass ("jvp input 0"), and must be linear in its tangents.
         vmap: check too that outputs and gradients under `torch.vmap` are those of a loop.
-        points, directions, rtol, resolve, delta, seed: as for `gradcheck`.
+        points, directions, rtol, resolve, delta, seed, entries: as for `gradcheck`.
 
     Returns:
         A `Report`, which is true if it passes.
@@ -92,7 +93,7 @@ def gradcheck_module(
             require_functions(module=module)
             require_functions(reference=reference, optional=True)
             require_flags(second=second, forward_ad=forward_ad, vmap=vmap)
-            options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
+            options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed), entries)
             arguments, named = arguments_of(inputs, keywords)
             rules = second, forward_ad, vmap
             return gradcheck_jax(module, arguments, named, reference, options, *rules)
@@ -104,7 +105,7 @@ def gradcheck_module(
         raise BadInput(f"module must be the function's apply: give {module.__name__}.apply")
     require_functions(reference=reference, optional=True)
     require_flags(second=second, forward_ad=forward_ad, vmap=vmap)
-    options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed))
+    options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed), entries)
     arguments, named = arguments_of(inputs, keywords)
     report = _first(module, arguments, named, reference, options)
     if second and report:

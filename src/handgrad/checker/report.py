@@ -2,12 +2,22 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
 
 PASS, FAIL = "pass", "fail"
 INCONCLUSIVE, NONDIFFERENTIABLE = "inconclusive", "nondifferentiable"
 WORST_FIRST = (FAIL, NONDIFFERENTIABLE, INCONCLUSIVE, PASS)
 
+
+FORMAT = "handgrad check 1"
+
+NAME = 12
+"""Columns for a parameter's name, and more where one is longer."""
+
+EXACT, CELL, DIFFERENCES = "exact numbers", "differences, kinks certified", "differences"
 
 SMALL = 1e-4
 """An error below this share of the gradient is seldom a wrong formula."""
@@ -22,7 +32,8 @@ class ParameterReport:
     norm; certified: whether no kink can have disturbed it; note: what a reader should know of a
     pass, or would help where it is inconclusive. Where it failed: error, its norm over the
     gradient's; index, analytic and numeric of the worst entry found; where ("entries [...]",
-    "rows [...]", "columns [...]" or "dense"); and cause, a sentence or None.
+    "rows [...]", "columns [...]" or "dense"); cause, a sentence or None; and with `entries=True`
+    given and right, the gradient that was given and the slopes by each entry. measured: how.
     """
 
     name: str
@@ -37,13 +48,20 @@ class ParameterReport:
     numeric: float | None = None
     where: str | None = None
     cause: str | None = None
+    measured: str = DIFFERENCES
+    given: np.ndarray | None = None
+    right: np.ndarray | None = None
 
     @staticmethod
     def _shown(value: float | None) -> str:
         return "?" if value is None else f"{value + 0.0:.9g}"  # −0 + 0 is 0
 
     def __str__(self) -> str:
-        head = f"{self.name:<12} {self.verdict:<18}"
+        return self.line()
+
+    def line(self, width: int = NAME) -> str:
+        """The whole as one line, its name in a column."""
+        head = f"{self.name:<{width}} {self.verdict:<18}"
         if self.verdict == FAIL:
             return head + self._wrong()
         if self.note is not None and not math.isfinite(self.bound):
@@ -60,8 +78,7 @@ class ParameterReport:
     def _wrong(self) -> str:
         parts = [f"wrong: {self.where}", self.cause or "cause unknown"]
         if self.index is not None:
-            should = "" if self._unknown else f", should be {self._shown(self.numeric)}"
-            parts[0] = f"{list(self.index)} is {self._shown(self.analytic)}{should}; {parts[0]}"
+            parts[0] = f"{self.place}; {parts[0]}"
         if self.error is not None and math.isfinite(self.error):
             parts.append(f"the error is {self.error:.1e} of the gradient's norm")
             if self.error < SMALL:
@@ -70,6 +87,14 @@ class ParameterReport:
                     f"or a solver's tolerance: to allow it, rtol={_above(self.error):.0e}"
                 )
         return "; ".join(parts)
+
+    @property
+    def place(self) -> str:
+        """The worst entry: what it is, and what it should be, where that is known."""
+        if self.index is None:
+            return ""
+        should = "" if self._unknown else f", should be {self._shown(self.numeric)}"
+        return f"{list(self.index)} is {self._shown(self.analytic)}{should}"
 
     @property
     def _unknown(self) -> bool:
@@ -86,10 +111,14 @@ class ForwardReport:
     tolerance: float
 
     def __str__(self) -> str:
+        return self.line()
+
+    def line(self, width: int = NAME) -> str:
+        """The whole as one line."""
         off = abs(self.loss - self.reference)
         return (
-            f"{'the loss':<12} {self.verdict:<18}{self.loss:.9g} is {off:.1e} from the reference; "
-            f"rounding may move it by {self.tolerance:.1e}"
+            f"{'the loss':<{width}} {self.verdict:<18}{self.loss:.9g} is {off:.1e} from the "
+            f"reference; rounding may move it by {self.tolerance:.1e}"
         )
 
 
@@ -139,15 +168,45 @@ class Report:
             f"loss, seed {self.seed}; a bound holds with probability {1 - self.delta:g})"
         )
         notes = [f"note: {note}" for note in self.notes]
-        calls = [f"{'the calls':<12} {FAIL:<18}{sentence}" for sentence in self.calls]
-        parts = [*filter(None, [self.forward]), *self.parameters.values(), *calls]
-        return "\n".join([head, *map(str, parts), *notes])
+        width = max(NAME, *map(len, self.parameters))
+        calls = [f"{'the calls':<{width}} {FAIL:<18}{sentence}" for sentence in self.calls]
+        forward = [] if self.forward is None else [self.forward.line(width)]
+        lines = [p.line(width) for p in self.parameters.values()]
+        return "\n".join([head, *forward, *lines, *calls, *notes])
+
+    def _repr_html_(self) -> str:
+        """A notebook shows it so."""
+        from handgrad.checker.table import html
+
+        return html(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values for JSON; the schema is `docs/check.schema.json`.
+
+        >>> import numpy as np
+        >>> from handgrad import gradcheck
+        >>> report = gradcheck(lambda p: (p**2).sum(), np.ones(2), lambda p: 2 * p)
+        >>> report.as_dict()["verdict"]
+        'pass'
+        """
+        return {"format": FORMAT, "verdict": self.verdict, **_plain(asdict(self))}
 
     def raise_if_failed(self) -> None:
         """Raise `AssertionError` with this text unless the verdict is "pass"."""
         __tracebackhide__ = True
         if not self.ok:
             raise AssertionError(str(self))
+
+
+def _plain(value: Any) -> Any:
+    """Lists for arrays and tuples, None for what is not finite."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def joined(report: Report, more: Report, what: str) -> Report:

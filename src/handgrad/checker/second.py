@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from handgrad.checker.numbers import covector, has_gradient
-from handgrad.checker.tensors import TorchProgram, tensors_within
+from handgrad.checker.numbers import covector, has_gradient, tensors_within
+from handgrad.checker.tensors import TorchProgram
 from handgrad.checker.trees import mapped
 
 UPSTREAM = "upstream gradient"

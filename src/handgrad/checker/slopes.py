@@ -11,6 +11,10 @@ from handgrad.checker.arrays import Array, Params, drawn, size_of
 from handgrad.checker.differences import Difference, difference
 from handgrad.checker.gpu import has_stopped
 from handgrad.checker.levels import SAFETY, Side
+from handgrad.checker.noise import spacing
+
+MANY = 16
+"""So many values of a loss show the format that they are in."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Slopes:
     ) -> None:
         self._loss, self.point, self.activations = loss, point, activations
         self.noise, self.evaluations = noise, 0
+        self._seen: set[float] = set()
         self.exact: Callable[[Mapping[str, Array]], Slope | None] = lambda _: None
         self.value = self.loss(point) if value is None else value
         self.eps = max(float(np.finfo(p.dtype).eps) for p in point.values())
@@ -63,11 +68,19 @@ class Slopes:
         """NaN where the loss is not defined, as a logarithm may not be a step away."""
         self.evaluations += 1
         try:
-            return float(self._loss(point))
+            value = float(self._loss(point))
+            if len(self._seen) < MANY:
+                self._seen.add(value)
+            return value
         except Exception as error:  # whatever code raises that is not defined here
             if has_stopped(error):
                 raise
             return math.nan
+
+    @property
+    def floor(self) -> float:
+        """The noise; or the spacing of the values that were seen, which a flat direction hides."""
+        return max(self.noise, spacing(self._seen) if len(self._seen) >= MANY else 0.0)
 
     def release(self) -> None:
         """Let go of all arrays: no slope can be taken any more."""
@@ -150,9 +163,11 @@ class Method:
 
     def _difference(self, phi: Callable[[float], float], step: float, **options: Any) -> Difference:
         slopes = self.slopes
-        return difference(
-            phi, step, at_0=slopes.value, eps=slopes.eps, noise=slopes.noise, **options
-        )
+        own = {"at_0": slopes.value, "eps": slopes.eps, **options}
+        found = difference(phi, step, noise=slopes.noise, **own)
+        if found.value or slopes.floor <= found.noise:
+            return found
+        return difference(phi, step, noise=slopes.floor, **own)  # flat, between two roundings
 
     def _along(self, direction: Array) -> Callable[[float], float]:
         return lambda t: self.slopes.loss(self.slopes.moved({self.name: direction}, t))

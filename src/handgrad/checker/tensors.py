@@ -5,7 +5,6 @@ and imaginary parts, a sparse one into its values, one with −∞ in it into it
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
@@ -19,10 +18,12 @@ from handgrad.checker.constants import Constants
 from handgrad.checker.numbers import (
     as_real,
     covector,
+    differentiable,
     has_gradient,
     is_plain,
     numbers,
     rebuilt,
+    tensors_within,
     widest,
 )
 from handgrad.checker.trees import mapped
@@ -118,7 +119,7 @@ class TorchProgram:
                 {k: mapped(a, argument, f"input {k}") for k, a in self.keywords.items()},
                 constants,
             )
-        return [made] if is_plain(made) else list(_differentiable(made))
+        return [made] if is_plain(made) else list(differentiable(made))
 
     def _run(
         self, arguments: Sequence[Any], keywords: Mapping[str, Any], constants: Constants | None
@@ -289,26 +290,3 @@ def _copied(module: Any, wide: bool) -> tuple[Any, bool]:
             raise BadInput(f"module must be one that can be copied, but: {said}") from None
         return module, True
     return (made._apply(lambda t: t.to(widest(t.dtype))) if wide else made), False
-
-
-def same(one: Tensor, other: Tensor, far: float = 0.0) -> bool:
-    """Equal as far as another order of additions may make them, or `far`."""
-    if torch.equal(one, other):
-        return True
-    size, gap = (float(torch.linalg.vector_norm(t, math.inf)) for t in (other, one - other))
-    eps = float(torch.finfo(other.dtype).eps)
-    return gap <= max(eps**0.5 * size, far)
-
-
-def tensors_within(made: Any, name: str = "") -> dict[str, Tensor]:
-    """The tensors in any nested structure, by name."""
-    found: dict[str, Tensor] = {}
-    mapped(made, lambda n, t: found.setdefault(n, t) if isinstance(t, Tensor) else t, name)
-    return found
-
-
-def _differentiable(made: Any) -> Iterator[Tensor]:
-    """The float and complex tensors in what a program returned."""
-    for t in tensors_within(made).values():
-        if has_gradient(t):
-            yield t if t.layout == torch.strided else t.to_dense()

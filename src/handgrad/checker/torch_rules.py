@@ -12,8 +12,8 @@ from torch.func import vjp, vmap
 
 from handgrad.checker.arrays import as_array, drawn, size_of
 from handgrad.checker.batches import BATCH, Run, differing_batches
-from handgrad.checker.numbers import is_plain
-from handgrad.checker.tensors import TorchProgram, same
+from handgrad.checker.numbers import is_plain, same
+from handgrad.checker.tensors import TorchProgram
 from handgrad.errors import BadInput
 
 NO_RULE = ("does not have vmap support", "must override the setup_context")

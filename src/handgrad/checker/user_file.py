@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from handgrad.checker.check import gradcheck
+from handgrad.checker.functions import gradcheck
 from handgrad.checker.layer import gradcheck_layer
 from handgrad.checker.report import Report
 from handgrad.errors import BadInput
@@ -207,7 +207,16 @@ def _attributes(thing: Any) -> dict[str, Any]:
 
 
 def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Report:
-    for name in ("loss", "module", "activations", "reference", "forward", "backward", "jvp"):
+    for name in (
+        "loss",
+        "module",
+        "activations",
+        "reference",
+        "forward",
+        "backward",
+        "jvp",
+        "project",
+    ):
         if name in found and not callable(found[name]):
             raise BadInput(f"{file}: {name} must be a function, got {found[name]!r:.60}")
     form = _form(found)
@@ -216,7 +225,7 @@ def _check(file: str, found: Mapping[str, Any], options: dict[str, Any]) -> Repo
         layer = found["layer"] if "layer" in found else found["forward"]
         backward = None if "layer" in found else found["backward"]
         return gradcheck_layer(layer, backward, found["inputs"], **options)
-    optional = ("activations", "structure", "reference")
+    optional = ("activations", "structure", "reference", "project", "conjugate")
     options |= {key: found[key] for key in optional if key in found}
     if form == "loss":
         own = {key: found[key] for key in ("params", "loss", "grads")}

@@ -7,11 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from handgrad import running
+from handgrad.checker.arrays import Array
 from handgrad.checker.causes import agreed, cause
 from handgrad.checker.locate import Wrong, locate
 from handgrad.checker.look import bound
 from handgrad.checker.places import Options, Place
 from handgrad.checker.report import (
+    CELL,
+    DIFFERENCES,
+    EXACT,
     FAIL,
     INCONCLUSIVE,
     NONDIFFERENTIABLE,
@@ -22,12 +26,22 @@ from handgrad.checker.report import (
 MOST_DIRECTIONS = 8
 """Directions at each point that are taken where two do not tell enough."""
 
+MOST_ENTRIES = 4096
+"""Of a wrong gradient, that are measured one by one where that is asked for."""
+
 COARSE = 1e-11
 """Noise above this share of a float64 loss comes from a step that is not float64."""
 
 
 def judged(name: str, places: Sequence[Place], options: Options) -> ParameterReport:
     """The verdict on one parameter: wrong at any point is wrong."""
+    report = _judged(name, places, options)
+    exact = any(place.is_exact for place in places)
+    cell = CELL if report.certified else DIFFERENCES
+    return replace(report, measured=EXACT if exact else cell)
+
+
+def _judged(name: str, places: Sequence[Place], options: Options) -> ParameterReport:
     failing = [place for place in places if place.fails(name)]
     if len(failing) == 1 and failing[0].has_no_gradient(name):
         failing = []
@@ -140,6 +154,7 @@ def _failed(
     others = [other for other in places if other not in failing]
     only_here = place.number == 0 and len(failing) == 1 and _see(name, others, wrong, options.delta)
     here = "wrong at the given point only" if only_here else None
+    given, right = _entries(place, name, options)
     return ParameterReport(
         name,
         FAIL,
@@ -152,7 +167,19 @@ def _failed(
         numeric=wrong.numeric,
         where=wrong.where,
         cause="; ".join(filter(None, [why, here])) or None,
+        given=given,
+        right=right,
     )
+
+
+def _entries(place: Place, name: str, options: Options) -> tuple[Array | None, Array | None]:
+    """The gradient that was given and the slope by each entry, where they are asked for."""
+    given = place.results.gradients[name]
+    if not options.entries or given.size > MOST_ENTRIES:
+        return None, None
+    method = place.looks[name].method
+    axes = np.eye(given.size).reshape(-1, *given.shape)
+    return given, np.array([method(axis).value for axis in axes]).reshape(given.shape)
 
 
 def _see(name: str, others: Sequence[Place], wrong: Wrong, delta: float) -> bool:
