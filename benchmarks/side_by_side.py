@@ -278,7 +278,7 @@ def with_scipy(case: Case) -> Check:
 
 
 def with_autograd(case: Case) -> Check:
-    from autograd.extend import defvjp_argnums, primitive  # type: ignore[import-untyped]
+    from autograd.extend import defvjp_argnums, primitive
 
     def vjp(argnums: Any, _: Any, inputs: Any, __: Any) -> Any:
         def of(g: Any) -> Any:
@@ -293,7 +293,7 @@ def with_autograd(case: Case) -> Check:
 
 
 def autograd_check(function: Any, inputs: Any, order: int = 1, mode: str = "rev") -> Check:
-    from autograd.test_util import check_grads  # type: ignore[import-untyped]
+    from autograd.test_util import check_grads
 
     every = tuple(range(len(inputs)))
 
@@ -348,7 +348,7 @@ def cube(rng: Generator, held: str = "") -> Checks:
 
     def with_autograd() -> Check:
         from autograd.extend import defvjp, primitive
-        from autograd.tracer import getval  # type: ignore[import-untyped]
+        from autograd.tracer import getval
 
         function = primitive(lambda x: x**3)
         defvjp(function, lambda _, x: lambda g: backward(x, g, getval))

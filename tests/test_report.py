@@ -15,7 +15,6 @@ import pytest
 
 from handgrad import gradcheck, gradcheck_layer, gradcheck_module
 from handgrad.checker import Report
-from handgrad.checker.table import rows
 from handgrad.figures import gradients_figure, png
 
 ROOT = Path(__file__).parent.parent
@@ -49,8 +48,8 @@ def checked(wrong: bool, **options: Any) -> Report:
 
 def test_the_worst_comes_first_and_columns_fit() -> None:
     report = checked(wrong=True)
-    assert [row.verdict for row in rows(report)] == ["fail", "pass", "pass"]
-    first = rows(report)[0]
+    assert [row.verdict for row in report.rows] == ["fail", "pass", "pass"]
+    first = report.rows[0]
     assert (first.what, first.error, first.cause) == ("b", "2.0e+00", "its sign is wrong")
     starts = {
         line.index(p.verdict)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.checker.table import Row, html
+
 PASS, FAIL = "pass", "fail"
 INCONCLUSIVE, NONDIFFERENTIABLE = "inconclusive", "nondifferentiable"
 WORST_FIRST = (FAIL, NONDIFFERENTIABLE, INCONCLUSIVE, PASS)
@@ -97,6 +99,22 @@ class ParameterReport:
         return f"{list(self.index)} is {self._shown(self.analytic)}{should}"
 
     @property
+    def row(self) -> Row:
+        """The same in columns."""
+        place = f"{self.place}; {self.where}" if self.place else self.where or ""
+        error = "" if self.error is None or not math.isfinite(self.error) else f"{self.error:.1e}"
+        cause = (self.cause or "cause unknown") if self.verdict == FAIL else self.note or ""
+        return Row(self.name, self.verdict, error, place, cause, self.measured, self._caught)
+
+    @property
+    def _caught(self) -> str:
+        if self.verdict == FAIL:
+            return ""
+        if math.isfinite(self.relative_bound):
+            return f"{self.relative_bound:.1e} of it"
+        return f"{self.bound:.1e}" if math.isfinite(self.bound) else "none"
+
+    @property
     def _unknown(self) -> bool:
         return self.numeric is None or math.isnan(self.numeric)
 
@@ -112,6 +130,13 @@ class ForwardReport:
 
     def __str__(self) -> str:
         return self.line()
+
+    @property
+    def row(self) -> Row:
+        """In the columns of a parameter."""
+        place = f"{self.loss:.9g}, reference {self.reference:.9g}"
+        off = f"{self.tolerance:.1e}"
+        return Row("the loss", self.verdict, "", place, "", "beside the reference", off)
 
     def line(self, width: int = NAME) -> str:
         """The whole as one line."""
@@ -161,24 +186,34 @@ class Report:
     def __getitem__(self, name: str) -> ParameterReport:
         return self.parameters[name]
 
-    def __str__(self) -> str:
+    @property
+    def head(self) -> str:
+        """The first line."""
         points = "1 point" if self.points == 1 else f"{self.points} points"
-        head = (
+        return (
             f"gradient check: {self.verdict} at {points} ({self.evaluations} evaluations of the "
             f"loss, seed {self.seed}; a bound holds with probability {1 - self.delta:g})"
         )
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row for each parameter, the loss and the calls, worst first."""
+        forward = [] if self.forward is None else [self.forward.row]
+        calls = [Row("the calls", FAIL, "", "", said, "other calls", "") for said in self.calls]
+        found = [*forward, *(p.row for p in self.parameters.values()), *calls]
+        return sorted(found, key=lambda row: WORST_FIRST.index(row.verdict))
+
+    def __str__(self) -> str:
         notes = [f"note: {note}" for note in self.notes]
         width = max(NAME, *map(len, self.parameters))
         calls = [f"{'the calls':<{width}} {FAIL:<18}{sentence}" for sentence in self.calls]
         forward = [] if self.forward is None else [self.forward.line(width)]
         lines = [p.line(width) for p in self.parameters.values()]
-        return "\n".join([head, *forward, *lines, *calls, *notes])
+        return "\n".join([self.head, *forward, *lines, *calls, *notes])
 
     def _repr_html_(self) -> str:
         """A notebook shows it so."""
-        from handgrad.checker.table import html
-
-        return html(self)
+        return html(self.head, self.rows, self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON; the schema is `docs/check.schema.json`.

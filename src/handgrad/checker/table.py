@@ -1,17 +1,15 @@
-"""A report as a table, worst first: for a terminal, and for a notebook."""
+"""What a check found as a table: for a terminal, and for a notebook."""
 
 import html as escaping
-import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
-
-from handgrad.checker.report import FAIL, PASS, WORST_FIRST, ParameterReport, Report
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLOURS = {PASS: "green", FAIL: "red"}
-UNCERTAIN = "yellow"
+COLOURS = {"pass": ("green", "#1a7f37"), "fail": ("red", "#cf222e")}
+UNCERTAIN = ("yellow", "#9a6700")
+"""In a terminal, and in a page."""
 
 
 class Row(NamedTuple):
@@ -26,79 +24,45 @@ class Row(NamedTuple):
     caught: str  # an error of the gradient that would have been
 
 
-def rows(report: Report) -> list[Row]:
-    """One a parameter, the loss and the calls too, worst first."""
-    return sorted(_rows(report), key=lambda row: WORST_FIRST.index(row.verdict))
-
-
-def _rows(report: Report) -> Iterator[Row]:
-    if report.forward is not None:
-        f = report.forward
-        place = f"{f.loss:.9g}, reference {f.reference:.9g}"
-        caught = f"{f.tolerance:.1e}"
-        yield Row("the loss", f.verdict, "", place, "", "beside the reference", caught)
-    for p in report.parameters.values():
-        cause = p.note or ""
-        if p.verdict == FAIL:
-            cause = p.cause or "cause unknown"
-        place = f"{p.place}; {p.where}" if p.place else p.where or ""
-        error = "" if p.error is None or not math.isfinite(p.error) else f"{p.error:.1e}"
-        yield Row(p.name, p.verdict, error, place, cause, p.measured, _caught(p))
-    for sentence in report.calls:
-        yield Row("the calls", FAIL, "", "", sentence, "other calls", "")
-
-
-def _caught(p: ParameterReport) -> str:
-    if p.verdict == FAIL:
-        return ""
-    if math.isfinite(p.relative_bound):
-        return f"{p.relative_bound:.1e} of it"
-    return f"{p.bound:.1e}" if math.isfinite(p.bound) else "none"
-
-
-def head(report: Report) -> str:
-    """The first line."""
-    return str(report).partition("\n")[0]
-
-
 TITLES = Row(
     "", "verdict", "error / gradient", "worst entry; where", "cause", "measured by", "caught"
 )
 
 
-def terminal(report: Report) -> "Table":
-    """For a terminal, by rich; only columns that say something."""
+def terminal(title: str, rows: Sequence[Row]) -> "Table":
+    """For a terminal, by rich."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    told = rows(report)
-    kept = [k for k in range(len(TITLES)) if any(row[k] for row in told)]
-    table = Table(*(TITLES[k] for k in kept), box=box.SIMPLE_HEAD, title=head(report))
+    kept = _said(rows)
+    table = Table(*(TITLES[k] for k in kept), box=box.SIMPLE_HEAD, title=title)
     table.title_justify = "left"
-    for row in told:
+    for row in rows:
         cells = [Text(row[k]) for k in kept]
-        cells[1].stylize(f"bold {COLOURS.get(row.verdict, UNCERTAIN)}")
+        cells[1].stylize(f"bold {COLOURS.get(row.verdict, UNCERTAIN)[0]}")
         table.add_row(*cells)
     return table
 
 
-def html(report: Report) -> str:
+def html(title: str, rows: Sequence[Row], notes: Sequence[str]) -> str:
     """For a notebook."""
-    told = rows(report)
-    kept = [k for k in range(len(TITLES)) if any(row[k] for row in told)]
-    cell = escaping.escape
-    lines = [f"<p>{cell(head(report))}</p>", "<table><thead><tr>"]
+    cell, kept = escaping.escape, _said(rows)
+    lines = [f"<p>{cell(title)}</p>", "<table><thead><tr>"]
     lines += [f"<th scope='col'>{cell(TITLES[k])}</th>" for k in kept]
     lines.append("</tr></thead><tbody>")
-    for row in told:
-        colour = {PASS: "#1a7f37", FAIL: "#cf222e"}.get(row.verdict, "#9a6700")
-        cells = [
-            f"<td style='text-align: left{f'; color: {colour}; font-weight: bold' * (k == 1)}'>"
-            f"{cell(row[k])}</td>"
-            for k in kept
-        ]
+    for row in rows:
+        bold = f"; color: {COLOURS.get(row.verdict, UNCERTAIN)[1]}; font-weight: bold"
+        styles = [f"text-align: left{bold if k == 1 else ''}" for k in kept]
+        cells = (
+            f"<td style='{style}'>{cell(row[k])}</td>"
+            for k, style in zip(kept, styles, strict=True)
+        )
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</tbody></table>")
-    lines += [f"<p>note: {cell(note)}</p>" for note in report.notes]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"<p>note: {cell(note)}</p>" for note in notes)])
+
+
+def _said(rows: Sequence[Row]) -> list[int]:
+    """The columns that say something."""
+    return [k for k in range(len(TITLES)) if any(row[k] for row in rows)]

@@ -91,7 +91,7 @@ def _say_table(found: "Report") -> None:
     from handgrad.checker.table import terminal
 
     console = Console(highlight=False)
-    console.print(terminal(found))
+    console.print(terminal(found.head, found.rows))
     for note in found.notes:
         console.print(f"note: {note}", markup=False)
 
