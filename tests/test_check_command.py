@@ -29,6 +29,15 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
         ("layers.py:linear", 0, "a second backward pass adds to the gradients of W, b"),
         ("layers.py:in_dicts", 0, "params.W     pass"),
         ("layers.py:wrong", 1, "it must be multiplied by 6"),
+        ("rules.py", 0, "vmap gives what a loop gives"),
+        ("rules.py:constant", 1, "second input 0              fail"),
+        ("rules.py:tangent", 1, "jvp input 0  fail"),
+        ("rules.py:batched", 1, "vmap over the last axis: not what a loop gives"),
+        ("jax_function.py", 0, "the reference is the loss itself in float64"),
+        ("jax_function.py:wrong", 1, "input 0      fail"),
+        ("in_a_set.py", 0, "compared along directions that stay in the set"),
+        ("in_a_set.py:shifted", 0, "off by one constant (1 to be added) from the gradient"),
+        ("in_a_set.py:wrong", 1, "it must be divided by 2"),
         ("torch_module.py", 0, "0.weight     pass"),
         ("torch_function.py", 0, "input 0      pass"),
         ("float32_kernel.py", 0, "the loss     pass"),
@@ -38,6 +47,14 @@ def test_the_examples(target: str, code: int, says: str, tmp_path: Path) -> None
     done = handgrad("check", EXAMPLES / target, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert says in done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_of_a_suite(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", str(EXAMPLES / "test_gradients.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_every_example_is_in_the_readme() -> None:

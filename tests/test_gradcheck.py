@@ -32,7 +32,7 @@ Params = dict[str, np.ndarray]
 def same_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same directions in every run; the benchmark draws fresh ones by the thousand."""
     seeds = itertools.count()
-    for home in ("check", "pytorch"):
+    for home in ("functions", "pytorch"):
         monkeypatch.setattr(f"handgrad.checker.{home}.fresh_seed", lambda seed: next(seeds))
 
 

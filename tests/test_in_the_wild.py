@@ -20,8 +20,8 @@ TARGET = "examples/in_the_wild.py"
 FILE = ROOT / TARGET
 EXAMPLES = runpy.run_path(str(FILE))
 MODULES = runpy.run_path(str(FILE.with_name("in_the_wild_torch.py")))
-SEEDS = range(10)
-SOME_SLOW = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 10))]
+SEEDS = range(5)
+SOME_SLOW = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 5))]
 
 BLAMED = {
     "mse": ("prediction", "it must be divided by 3"),

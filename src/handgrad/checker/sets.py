@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.checker.arrays import Native, size_of
+from handgrad.checker.arrays import DOUBLE, Native, size_of
 from handgrad.checker.causes import CONSTANT
 from handgrad.checker.check import check
 from handgrad.checker.places import Options
@@ -37,6 +37,15 @@ def check_on_a_set(
 ) -> Report:
     """The check along directions that stay in the set. All functions take params by name."""
     native = Native(params)
+    if native.eps > DOUBLE:
+        raise BadInput("params must be float64 where project is given: its steps are small")
+    kept: list[Any] = [None, {}]
+
+    def gradients(p: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for every direction at one point."""
+        if kept[0] is not p:
+            kept[:] = p, Native.to_arrays(grads(projected(p)))
+        return kept[1]
 
     def projected(p: Mapping[str, Any]) -> Mapping[str, Any]:
         found = Native.to_arrays(project(p))
@@ -47,7 +56,7 @@ def check_on_a_set(
 
     def tangent(p: Mapping[str, Any], v: Mapping[str, Any]) -> float:
         """The gradient's product with the direction in which project(p + h v) moves."""
-        at, given = Native.to_arrays(p), Native.to_arrays(grads(projected(p)))
+        at, given = Native.to_arrays(p), gradients(p)
         moves = Native.to_arrays(v)
         (name,) = moves
         far = STEP * size_of(at[name]) / float(np.linalg.norm(moves[name]) or 1.0)
