@@ -156,6 +156,8 @@ def test_the_test_door_takes_it() -> None:
 def test_what_cannot_be_checked_is_told() -> None:
     with pytest.raises(BadInput, match="a float array among the inputs"):
         gradcheck_module(custom(swish, of_swish), [jnp.arange(3)], seed=0)
+    with pytest.raises(BadInput, match="conjugate must be True or False"):
+        gradcheck(squared, Z, np.conj, conjugate="yes", seed=0)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="must return a float array"):
         gradcheck_module(lambda x: x > 0, normal(0, 3), seed=0)
 

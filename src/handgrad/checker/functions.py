@@ -19,7 +19,7 @@ from handgrad.checker.trees import flattened, gradients_like, like
 from handgrad.checker.verdict import fresh_seed
 from handgrad.checker.wider import in_float64
 from handgrad.errors import BadInput
-from handgrad.inputs import require_functions, require_type
+from handgrad.inputs import require_flags, require_functions, require_type
 
 
 def gradcheck(
@@ -94,6 +94,8 @@ def gradcheck(
     require_functions(activations=activations, reference=reference, project=project, optional=True)
     if structure is not None:
         require_type("structure", structure, Stack)
+    if conjugate is not None:
+        require_flags(conjugate=conjugate)
     options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed), entries)
     pairs = Pairs.of(flattened(params), conjugate)
     if project is not None:
