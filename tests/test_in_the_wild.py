@@ -21,7 +21,7 @@ FILE = ROOT / TARGET
 EXAMPLES = runpy.run_path(str(FILE))
 MODULES = runpy.run_path(str(FILE.with_name("in_the_wild_torch.py")))
 SEEDS = range(5)
-SOME_SLOW = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 5))]
+SOME_SLOW = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
 
 BLAMED = {
     "mse": ("prediction", "it must be divided by 3"),
@@ -71,7 +71,7 @@ def test_the_wrong_form_is_blamed_on_its_parameter(name: str, seed: int) -> None
     assert all(found.verdict in (PASS, FAIL) for found in report.parameters.values())
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SOME_SLOW)
 @pytest.mark.parametrize("name", BLAMED)
 def test_the_right_form_passes(name: str, seed: int) -> None:
     report = layer(name, seed)
@@ -86,7 +86,7 @@ def test_crossmaplrn2d_is_wrong(name: str, seed: int) -> None:
     assert failed(report) == ["input 0"]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SOME_SLOW)
 @pytest.mark.parametrize("name", ["right_alpha_1", "right_default"])
 def test_localresponsenorm_is_right(name: str, seed: int) -> None:
     report = module(name, seed)

@@ -70,6 +70,7 @@ def affine(p: Affine, x: Any) -> Any:
     return jax.nn.softmax(x @ p.w + p.b)
 
 
+@pytest.mark.slow
 def test_a_registered_class_is_a_pytree() -> None:
     with jax.enable_x64(True):
         p, x = Affine(normal(0, 3, 4), normal(1, 4)), normal(2, 5, 3)
@@ -170,6 +171,7 @@ def squared(z: Any) -> Any:
     return (z.real**2 + z.imag**2).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [jnp.asarray, np.asarray, torch.from_numpy])
 def test_the_convention_is_the_library_s(make: Callable[..., Any]) -> None:
     """Of |z|² at 1 + 2j: 2 + 4j in PyTorch, 2 − 4j in JAX and HIPS autograd."""

@@ -73,7 +73,7 @@ def verdicts(report: Report) -> dict[str, str]:
         pytest.param("numba_kernel", marks=pytest.mark.slow),
         "c_function",
         "hips_autograd",
-        "tinygrad_tensors",
+        pytest.param("tinygrad_tensors", marks=pytest.mark.slow),
     ],
 )
 def test_right_ones_pass(example: str) -> None:

@@ -71,6 +71,7 @@ WRONG_JVPS: list[tuple[str, Callable[..., Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "jvp", "why"), WRONG_JVPS)
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("samples", [4, 200])

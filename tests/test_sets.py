@@ -71,7 +71,9 @@ SETS: list[tuple[Any, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(s, marks=pytest.mark.slow) for s in range(2, 12))]
+)
 @pytest.mark.parametrize(("loss", "grads", "project"), SETS)
 def test_every_gradient_of_the_set_passes(loss: Any, grads: Any, project: Any, seed: int) -> None:
     report = gradcheck(loss, drawn(seed, project), grads, project=project, seed=seed)
@@ -87,6 +89,7 @@ WRONG: list[tuple[Any, Any, Any, str | None]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("loss", "grads", "project", "why"), WRONG)
 def test_a_wrong_gradient_in_a_set_is_found(
