@@ -63,7 +63,7 @@ def test_the_examples(target: str, code: int, says: str, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_the_example_of_a_suite(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", str(EXAMPLES / "test_gradients.py")]
+    command = [sys.executable, "-m", "pytest", str(EXAMPLES / "test_gradients.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout

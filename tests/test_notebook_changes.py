@@ -32,7 +32,7 @@ def cells(name: str, **settings: Any) -> list[str]:
 # Every seed, size, rate, batch size, number of epochs and dtype
 
 
-DRAWS = [(NAMES[0], chunk, inprocess.draws(100, 3300)[chunk::10]) for chunk in range(10)]
+DRAWS = [(NAMES[0], chunk, inprocess.draws(100, 3300)[chunk::10]) for chunk in range(6)]
 DRAWS += [
     (name, chunk, inprocess.draws(12, 1500)[chunk::3]) for name in NAMES[1:] for chunk in range(3)
 ]

@@ -142,7 +142,7 @@ def test_right_second_derivatives_pass(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_many_draws(name: str) -> None:
-    for seed in range(25):  # a hundred were run, and passed
+    for seed in range(15):  # a hundred were run, and passed
         torch.manual_seed(1000 + seed)
         report = gradcheck_module(*RIGHT[name](), second=True, seed=seed)
         assert report.ok, f"{seed}: {report}"

@@ -25,7 +25,13 @@ class Row(NamedTuple):
 
 
 TITLES = Row(
-    "", "verdict", "error / gradient", "worst entry; where", "cause", "measured by", "caught"
+    "",
+    "verdict",
+    "error / gradient",
+    "worst entry; where",
+    "cause",
+    "measured by",
+    "would see an error of",
 )
 
 
