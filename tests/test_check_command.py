@@ -29,7 +29,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
         ("layers.py:linear", 0, "a second backward pass adds to the gradients of W, b"),
         ("layers.py:in_dicts", 0, "params.W     pass"),
         ("layers.py:wrong", 1, "it must be multiplied by 6"),
-        ("rules.py", 0, "vmap gives what a loop gives"),
+        pytest.param("rules.py", 0, "vmap gives what a loop gives", marks=pytest.mark.slow),
         pytest.param(
             "rules.py:constant", 1, "second input 0              fail", marks=pytest.mark.slow
         ),
@@ -40,7 +40,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
             "vmap over the last axis: not what a loop gives",
             marks=pytest.mark.slow,
         ),
-        ("jax_function.py", 0, "the reference is the loss itself in float64"),
+        pytest.param(
+            "jax_function.py",
+            0,
+            "the reference is the loss itself in float64",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("jax_function.py:wrong", 1, "input 0      fail", marks=pytest.mark.slow),
         pytest.param(
             "in_a_set.py",
