@@ -1,13 +1,11 @@
-"""Files that are written whole or not at all, and what JSON can hold."""
+"""Files that are written whole or not at all."""
 
-import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
 from handgrad.errors import BadInput
 from handgrad.extras import needed_for
@@ -97,12 +95,3 @@ def _beside(path: Path, kind: str) -> Path:
 def reason(error: OSError | RuntimeError | ValueError) -> str:
     """What the system says of the error, without its number and path."""
     return getattr(error, "strerror", None) or str(error)
-
-
-def without_nan(value: Any) -> Any:
-    """The same with None for every number that is not finite, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,9 +15,10 @@ from handgrad import files
 from handgrad.comparison import Comparison
 from handgrad.exact import Proof
 from handgrad.extras import Missing, needed_for
-from handgrad.files import without_nan, write_whole
+from handgrad.files import write_whole
 from handgrad.history import Epoch
 from handgrad.parity import FORWARD, GRADIENTS
+from handgrad.plain import plain
 from handgrad.stages import REFERENCE
 from handgrad.training import Run
 from handgrad.verification import Verification
@@ -29,7 +30,7 @@ def results(verification: Verification) -> dict[str, Any]:
     """Everything measured, ready for JSON: a number that does not exist is None, never NaN."""
     finite_difference = verification.largest(REFERENCE, "finite difference")
     exact = {stage: verification.largest(stage, "exact") for stage in verification.stages}
-    return without_nan(
+    return plain(
         {
             "config": verification.problem.config.as_dict(),
             "ok": verification.ok,
@@ -45,7 +46,7 @@ def results(verification: Verification) -> dict[str, Any]:
 
 def run_results(run: Run) -> dict[str, Any]:
     """What one training came to, ready for JSON."""
-    return without_nan({"config": run.problem.config.as_dict(), "stage": run.stage, **_run(run)})
+    return plain({"config": run.problem.config.as_dict(), "stage": run.stage, **_run(run)})
 
 
 def to_json(content: dict[str, Any]) -> str:

@@ -97,16 +97,23 @@ def gradcheck(
     if conjugate is not None:
         require_flags(conjugate=conjugate)
     options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed), entries)
-    pairs = Pairs.of(flattened(params), conjugate)
+    given = flattened(params)
+    pairs = Pairs.of(given, conjugate)
+    caller = _Caller(params, given, pairs)
     if project is not None:
         if pairs.names or reference or activations or structure or not callable(grads):
             raise BadInput(
                 "project must come with loss, real params and grads, a function, and nothing else"
             )
-        return _on_a_set(loss, params, grads, project, options)
-    caller = _Caller(params, pairs)
-    native = Native(pairs.apart(caller.given), narrow=reference is not None)
-    if any(map(is_jax, caller.given.values())) and reference is not None:
+        flat_loss: Any = caller.of_flat(loss)
+        flat_grads = caller.gradients(grads, pairs)
+
+        def inside(p: Any) -> dict[str, Any]:
+            return flattened(project(like(params, p)))
+
+        return check_on_a_set(flat_loss, flat_grads, inside, given, options)
+    native = Native(pairs.apart(given), narrow=reference is not None)
+    if any(map(is_jax, given.values())) and reference is not None:
         reference = in_float64(reference)
     flat = [caller.of_flat(f) for f in (loss, activations, reference)]
     program = Program(native, flat[0], None, flat[1], structure, flat[2])  # type: ignore[arg-type]
@@ -119,11 +126,8 @@ class _Caller:
     """The caller's tree of parameters, and the flat dict of real arrays that is checked."""
 
     params: Any
+    given: dict[str, Any]
     pairs: Pairs
-
-    @property
-    def given(self) -> dict[str, Any]:
-        return flattened(self.params)
 
     def of_flat(self, function: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
         """The caller's function, as one of the flat dict."""
@@ -164,22 +168,3 @@ def _by_convention(program: Program, caller: _Caller, grads: Any, options: Optio
         for n, p in report.parameters.items()
     }
     return replace(report, parameters=found)
-
-
-def _on_a_set(
-    loss: Callable[[Any], Any],
-    params: Any,
-    grads: Callable[[Any], Any],
-    project: Callable[[Any], Any],
-    options: Options,
-) -> Report:
-    def value(p: Any) -> Any:
-        return loss(like(params, p))
-
-    def gradients(p: Any) -> dict[str, Any]:
-        return gradients_like(params, grads(like(params, p)))
-
-    def projected(p: Any) -> dict[str, Any]:
-        return flattened(project(like(params, p)))
-
-    return check_on_a_set(value, gradients, projected, flattened(params), options)

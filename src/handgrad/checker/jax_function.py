@@ -1,15 +1,15 @@
 """The gradient check for JAX: a function of arrays and pytrees, with its arguments."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from handgrad.checker.arrays import Array, Native, drawn, eps_of, is_jax, size_of
-from handgrad.checker.batches import BATCH, Run, differing_batches
+from handgrad.checker.arrays import Native, eps_of, is_jax
+from handgrad.checker.batches import Run, differing_batches, with_batches
 from handgrad.checker.check import check
 from handgrad.checker.complex_numbers import Pairs
 from handgrad.checker.forward_mode import with_forward_mode
@@ -50,9 +50,7 @@ def gradcheck_jax(
         rule, p = program.tangent, program.params
         report = with_forward_mode(report, _compiled(loss, p), grads, rule, p, options)
     if vmap:
-        wrong = program.batches(rng)
-        notes = () if wrong else ("vmap gives what a loop gives, over each axis and each input",)
-        report = replace(report, calls=(*report.calls, *wrong), notes=(*report.notes, *notes))
+        report = with_batches(report, program.batches(rng))
     return report
 
 
@@ -98,7 +96,7 @@ class JaxProgram:
         given = {
             n: jnp.asarray(a)
             for k, value in [*enumerate(arguments), *named.items()]
-            for n, a in flattened_at(value, f"input {k}").items()
+            for n, a in flattened(value, f"input {k}").items()
             if _has_gradient(a)
         }
         if not given:
@@ -112,8 +110,8 @@ class JaxProgram:
 
     def of(self, function: Callable[..., Any]) -> "JaxProgram":
         """The same arguments and weights, with another function."""
-        made = object.__new__(JaxProgram)
-        made.__dict__ |= self.__dict__ | {"function": function}
+        made = copy.copy(self)
+        made.function = function
         return made
 
     def outputs(self, p: Arrays) -> list[Any]:
@@ -172,7 +170,8 @@ class JaxProgram:
             raise BadInput("vmap must have a real float input to batch, got none")
         return differing_batches(
             self._functions,
-            {n: [_nearby(self.params[n], rng) for _ in range(BATCH)] for n in names},
+            {n: self.params[n] for n in names},
+            rng,
             lambda run, axis: jax.vmap(run, in_axes=axis),
             lambda arrays, axis: jnp.stack(list(arrays), axis),
             _same,
@@ -197,13 +196,6 @@ def is_for_jax(function: Any, inputs: Any) -> bool:
     return any(is_jax(leaf) for leaf in flattened(inputs).values())
 
 
-def flattened_at(value: Any, name: str) -> dict[str, Any]:
-    """The leaves, by names that begin so."""
-    leaves: dict[str, Any] = {}
-    mapped(value, leaves.setdefault, name)
-    return leaves
-
-
 def _has_gradient(a: Any) -> bool:
     return hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.inexact) and a.size > 0
 
@@ -218,11 +210,6 @@ def _covector(o: Any, rng: np.random.Generator) -> Any:
     if jnp.issubdtype(o.dtype, jnp.complexfloating):
         c = c + 1j * rng.standard_normal(o.shape)
     return jnp.asarray(c, o.dtype)
-
-
-def _nearby(p: Any, rng: np.random.Generator) -> Any:
-    a: Array = np.asarray(p, np.float64)
-    return jnp.asarray(a + drawn(rng, a.shape, 0.16 * size_of(a)), p.dtype)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -129,12 +129,14 @@ class Look:
     @property
     def margin(self) -> float:
         """Of a loss with few digits, and no narrow one's reference: kinks hide below its noise."""
-        alone = self.results.eps > DOUBLE and not self.results.around
-        slopes, noises = [abs(s.value) for s in self.slopes], [s.noise for s in self.slopes]
-        bent = max(noises) > BENT * min(noises)
-        blurred = np.median([s.tolerance for s in self.slopes]) > BLURRED * max(slopes)
-        unseen = not all(s.certified for s in self.slopes)
-        return MARGIN if unseen and (alone or (blurred and bent)) else 1.0
+        if all(s.certified for s in self.slopes):
+            return 1.0
+        if self.results.eps > DOUBLE and not self.results.around:
+            return MARGIN
+        noises = [s.noise for s in self.slopes]
+        largest = max(abs(s.value) for s in self.slopes)
+        blurred = np.median([s.tolerance for s in self.slopes]) > BLURRED * largest
+        return MARGIN if blurred and max(noises) > BENT * min(noises) else 1.0
 
     @property
     def is_uneven(self) -> bool:

@@ -86,27 +86,23 @@ def gradcheck_module(
     Raises:
         BadInput: where there is nothing to check, or it cannot be checked.
     """
-    if jax_in_use() is not None:
-        from handgrad.checker.jax_function import gradcheck_jax, is_for_jax
+    for_jax = _is_for_jax(module, (inputs, keywords))
+    if not for_jax:
+        with needed_for("gradcheck_module"):
+            import torch
 
-        if is_for_jax(module, (inputs, keywords)):
-            require_functions(module=module)
-            require_functions(reference=reference, optional=True)
-            require_flags(second=second, forward_ad=forward_ad, vmap=vmap)
-            options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed), entries)
-            arguments, named = arguments_of(inputs, keywords)
-            rules = second, forward_ad, vmap
-            return gradcheck_jax(module, arguments, named, reference, options, *rules)
-    with needed_for("gradcheck_module"):
-        import torch
-
+        if isinstance(module, type) and issubclass(module, torch.autograd.Function):
+            raise BadInput(f"module must be the function's apply: give {module.__name__}.apply")
     require_functions(module=module)
-    if isinstance(module, type) and issubclass(module, torch.autograd.Function):
-        raise BadInput(f"module must be the function's apply: give {module.__name__}.apply")
     require_functions(reference=reference, optional=True)
     require_flags(second=second, forward_ad=forward_ad, vmap=vmap)
     options = Options(points, directions, rtol, resolve, delta, fresh_seed(seed), entries)
     arguments, named = arguments_of(inputs, keywords)
+    if for_jax:
+        from handgrad.checker.jax_function import gradcheck_jax
+
+        rules = second, forward_ad, vmap
+        return gradcheck_jax(module, arguments, named, reference, options, *rules)
     report = _first(module, arguments, named, reference, options)
     if second and report:
         report = _with_second(report, module, arguments, named, options)
@@ -114,6 +110,14 @@ def gradcheck_module(
         program = _widest(module, arguments, named)
         report = _with_rules(report, program, options, forward_ad, vmap)
     return report
+
+
+def _is_for_jax(module: Any, inputs: Any) -> bool:
+    if jax_in_use() is None:
+        return False
+    from handgrad.checker.jax_function import is_for_jax
+
+    return is_for_jax(module, inputs)
 
 
 def _widest(
@@ -137,6 +141,7 @@ def _with_rules(
     report: Report, program: "TorchProgram", options: Options, forward_ad: bool, vmap: bool
 ) -> Report:
     """The report, and after it what was found of forward mode and of batches."""
+    from handgrad.checker.batches import with_batches
     from handgrad.checker.forward_mode import with_forward_mode
     from handgrad.checker.torch_rules import batches_of, tangent
 
@@ -152,11 +157,7 @@ def _with_rules(
             rule, p = partial(tangent, program), program.params
             report = with_forward_mode(report, program.loss, program.grads, rule, p, options)
         if vmap:
-            wrong = batches_of(program, rng)
-            notes = (
-                () if wrong else ("vmap gives what a loop gives, over each axis and each input",)
-            )
-            report = replace(report, calls=(*report.calls, *wrong), notes=(*report.notes, *notes))
+            report = with_batches(report, batches_of(program, rng))
     finally:
         program.give_back()
     return report

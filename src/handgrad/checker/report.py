@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.checker.table import Row, html
+from handgrad.plain import plain
 
 PASS, FAIL = "pass", "fail"
 INCONCLUSIVE, NONDIFFERENTIABLE = "inconclusive", "nondifferentiable"
@@ -224,24 +225,13 @@ class Report:
         >>> report.as_dict()["verdict"]
         'pass'
         """
-        return {"format": FORMAT, "verdict": self.verdict, **_plain(asdict(self))}
+        return {"format": FORMAT, "verdict": self.verdict, **plain(asdict(self))}
 
     def raise_if_failed(self) -> None:
         """Raise `AssertionError` with this text unless the verdict is "pass"."""
         __tracebackhide__ = True
         if not self.ok:
             raise AssertionError(str(self))
-
-
-def _plain(value: Any) -> Any:
-    """Lists for arrays and tuples, None for what is not finite."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def joined(report: Report, more: Report, what: str) -> Report:

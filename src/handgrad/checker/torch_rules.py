@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import vjp, vmap
 
-from handgrad.checker.arrays import as_array, drawn, size_of
-from handgrad.checker.batches import BATCH, Run, differing_batches
+from handgrad.checker.batches import Run, differing_batches
 from handgrad.checker.numbers import is_plain, same
 from handgrad.checker.tensors import TorchProgram
 from handgrad.errors import BadInput
@@ -52,7 +51,8 @@ def batches_of(program: TorchProgram, rng: np.random.Generator) -> list[str]:
     program.set(p)
     return differing_batches(
         lambda names: _functions(program, names),
-        {n: [_nearby(p[n], rng) for _ in range(BATCH)] for n in names},
+        {n: p[n].detach() for n in names},
+        rng,
         lambda run, axis: vmap(run, in_dims=axis),
         lambda tensors, axis: torch.stack(tuple(tensors), axis),
         lambda one, other: one.shape == other.shape and same(one.detach(), other.detach()),
@@ -72,8 +72,3 @@ def _functions(program: TorchProgram, names: Sequence[str]) -> list[tuple[Run, l
 
     results = [f"output {k}" for k in range(len(program.covectors))]
     return [(outputs, results), (gradients, [f"the gradient of {n}" for n in names])]
-
-
-def _nearby(p: Tensor, rng: np.random.Generator) -> Tensor:
-    a = as_array(p)
-    return p.detach() + p.new_tensor(drawn(rng, tuple(p.shape), 0.16 * size_of(a)))

@@ -12,14 +12,14 @@ ALONE = "params"
 """The name of a parameter that is not in any container."""
 
 
-def flattened(tree: Any) -> dict[str, Any]:
-    """The arrays in the tree by name: keys joined by dots, positions in brackets.
+def flattened(tree: Any, name: str = "") -> dict[str, Any]:
+    """The arrays in the tree by name: keys joined by dots, positions in brackets, after `name`.
 
     >>> list(flattened({"a": {"w": 1.0}, "b": [2.0, 3.0]}))
     ['a.w', 'b[0]', 'b[1]']
     """
     leaves: dict[str, Any] = {}
-    mapped(tree, leaves.setdefault)
+    mapped(tree, leaves.setdefault, name)
     return leaves
 
 

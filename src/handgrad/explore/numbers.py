@@ -13,9 +13,9 @@ import numpy as np
 from handgrad import __version__
 from handgrad.errors import BadInput
 from handgrad.explore.code import code
-from handgrad.files import without_nan
 from handgrad.mistakes import CATALOGUE, Mistake
 from handgrad.parity import Point, point_bounds, recorded, run_bound, split, values
+from handgrad.plain import plain
 from handgrad.problem import Array, Config, Problem, make_problem
 from handgrad.rounding import RUN_FLOOR
 from handgrad.stages import REFERENCE, STAGES, load
@@ -54,7 +54,7 @@ def numbers(verification: Verification, state: str = "") -> dict[str, Any]:
     last = run.rows[-1].epoch
     shots = snapshots(last, SNAPSHOTS)
     found = verification.largest(REFERENCE, "run")
-    return without_nan(
+    return plain(
         {
             **_training(run, shots),
             "version": __version__,
