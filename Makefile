@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test quick lint bench notebooks explorer clean
+.PHONY: run test quick lint coverage mutants bench docs dist notebooks explorer clean
 
 run: $(READY)
 	$(BIN)/handgrad verify
@@ -25,11 +25,29 @@ lint: $(READY)
 	@if command -v npm >/dev/null; then cd explorer && npm ci --silent && npm run --silent lint; \
 	else echo "make lint: explorer/ was left out, for want of npm"; fi
 
+# Which lines and branches the tests reach, and which test reaches which.
+coverage: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --cov --cov-branch --cov-context=test --cov-report= \
+		-vv --durations=0 > .durations || { tail -50 .durations; exit 1; }
+	$(BIN)/coverage report --skip-covered --show-missing
+
+mutants: $(READY)
+	test -f .coverage || $(MAKE) coverage
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py
+
 bench: $(READY)
 	$(BIN)/python benchmarks/ladder.py
 	$(BIN)/python benchmarks/gradcheck.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/explore.py
+
+# The site, in docs/_build/html: index.html opens from disk.
+docs: $(READY)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+# Both archives, in dist/: built twice, looked into, and the wheel tried with each extra.
+dist: $(READY)
+	$(BIN)/python tests/archives.py
 
 notebooks: $(READY)
 	$(BIN)/python lessons/build.py

@@ -175,4 +175,4 @@ def test_the_extras_bring_what_they_are_named_for() -> None:
         assert package in [d.split(">")[0] for d in extras[extra]], package
     whole = {"cli", "dask", "exact", "figures", "progress", "sweep", "torch"}
     assert extras["all"] == [f"handgrad[{','.join(sorted(whole))}]"]
-    assert "handgrad[all,jax,lessons]" in extras["dev"]
+    assert "handgrad[all,docs,jax,lessons]" in extras["dev"]

@@ -1,4 +1,4 @@
-"""What the README shows is what the program prints; its Python example runs as a doctest."""
+"""What the README and the pages show is what the program prints; their `>>>` run as doctests."""
 
 import os
 import re
@@ -12,6 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+TEXT = "\n".join([README, CONTRIBUTING, *PAGES.values()])
+VERIFY, SWEEP, LESSONS = (PAGES[f"{name}.md"] for name in ("verify", "sweep", "lessons"))
 ROUND_OFF = re.compile(r"\b\d\.\de-1\d\b")
 
 
@@ -22,7 +26,7 @@ def table(text: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
+def test_verify_prints_what_its_page_shows(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "handgrad", "verify"],
         cwd=tmp_path,
@@ -31,10 +35,10 @@ def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    printed, shown = table(done.stdout), table(README)
+    printed, shown = table(done.stdout), table(VERIFY)
     assert len(printed) == len(shown) == 16
     assert printed[-3:-1] != shown[-3:-1]  # times differ
-    (proof,) = re.findall(r"^numpy_manual at .+?\n.+?$", README, re.MULTILINE)
+    (proof,) = re.findall(r"^numpy_manual at .+?\n.+?$", VERIFY, re.MULTILINE)
     assert " ".join(proof.split()) in " ".join(done.stdout.split())
     for one, other in zip(printed[:-2], shown[:-2], strict=True):
         assert one[0] == other[0]
@@ -45,8 +49,8 @@ def test_verify_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_sweep_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    (command,) = re.findall(r"^\.venv/bin/handgrad (sweep .*)$", README, re.MULTILINE)
+def test_the_sweep_prints_what_its_page_shows(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^handgrad (sweep --seeds 1000 .*)$", SWEEP, re.MULTILINE)
     done = subprocess.run(
         [sys.executable, "-m", "handgrad", *command.split()],
         cwd=tmp_path,
@@ -59,7 +63,7 @@ def test_the_sweep_prints_what_the_readme_shows(tmp_path: Path) -> None:
     def rows(text: str) -> list[list[str]]:
         return [line.split() for line in text.splitlines() if re.match(r" +(he|normal:\S+) ", line)]
 
-    printed, shown = rows(done.stdout), rows(README)
+    printed, shown = rows(done.stdout), rows(SWEEP)
     assert len(printed) == len(shown) == 8
     for one, other in zip(printed, shown, strict=True):
         assert one[0] == other[0]
@@ -67,9 +71,10 @@ def test_the_sweep_prints_what_the_readme_shows(tmp_path: Path) -> None:
         assert [float(v) for v in one[1:]] == pytest.approx(list(map(float, other[1:])), abs=0.01)
 
 
-def test_the_readme_names_what_make_does() -> None:
+def test_what_make_does_is_named() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make (\w+)", README):
+    for target in re.findall(r"`make (\w+)|^make (\w+)", README + CONTRIBUTING, re.MULTILINE):
+        target = "".join(target)
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     install = "pip install -c constraints.txt -e '.[dev]'"
     assert install in README
@@ -77,9 +82,9 @@ def test_the_readme_names_what_make_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", re.findall(r"`((?:src|benchmarks|notebooks|lessons|examples)/[^`]*)`", README)
+    "path", sorted(set(re.findall(r"`((?:src|benchmarks|lessons|examples|tests)/[^` {]*)`", TEXT)))
 )
-def test_every_place_that_the_readme_names_is_there(path: str) -> None:
+def test_every_place_that_a_text_names_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
@@ -94,5 +99,5 @@ def test_the_gallery_shows_every_figure_with_its_caption() -> None:
         for number, (caption, png) in enumerate(lessons.figures(notebook), 1):
             file = lessons.GALLERY / f"{lesson.stem}-{number}.png"
             assert file.read_bytes() == png, "run `make notebooks`"
-            (row,) = (line for line in README.splitlines() if file.name in line)
+            (row,) = (line for line in LESSONS.splitlines() if file.name in line)
             assert row.endswith(f"{caption} |")

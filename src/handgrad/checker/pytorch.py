@@ -20,14 +20,14 @@ from handgrad.extras import needed_for
 from handgrad.inputs import require_flags, require_functions, require_type
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from handgrad.checker.tensors import Tensors, TorchProgram
 
 
 def gradcheck_module(
-    module: "nn.Module | Callable[..., Any]",
-    inputs: "Tensor | Sequence[Any] | Mapping[str, Any]",
+    module: Callable[..., Any],
+    inputs: Any,
     *,
     keywords: Mapping[str, Any] | None = None,
     reference: Callable[..., Any] | None = None,

@@ -73,8 +73,8 @@ class Proof:
 
 
 def prove(
-    loss: Callable[[Arrays], Any],
-    gradients: Callable[[Arrays], Arrays],
+    loss: Callable[[Any], Any],
+    gradients: Callable[[Any], Any],
     shapes: Mapping[str, Sequence[int]],
     of: Sequence[str] | None = None,
     *,
