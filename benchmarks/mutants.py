@@ -198,7 +198,9 @@ def failed(copy: Path, tests: list[str], seconds: float, stop: list[str]) -> lis
     names = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", text, re.MULTILINE)
     if process.exitcode and not names:
         if process.exitcode > 0 and "Error" not in text:
-            raise SystemExit(f"pytest ended with {process.exitcode}: is `make coverage` old? {text}")
+            raise SystemExit(
+                f"pytest ended with {process.exitcode}: is `make coverage` old? {text}"
+            )
         return ["the import"]  # or the whole process
     return names if process.exitcode else []
 

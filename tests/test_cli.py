@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import copy_of
+from system import posix
 
 from handgrad import STAGES, Config, make_problem, train
 from handgrad import stages as stages_module
@@ -171,6 +172,7 @@ def started(*arguments: str, cwd: Path, **streams: Any) -> subprocess.Popen[str]
     )
 
 
+@posix
 def test_ctrl_c_leaves_a_checkpoint_and_says_so(tmp_path: Path) -> None:
     command = ["train", "numpy_manual", "--epochs", "4000", "--checkpoint", "run", "--every", "1"]
     streams = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
@@ -187,6 +189,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@posix
 def test_ctrl_c_during_verify_says_so(tmp_path: Path) -> None:
     command = ("verify", "--epochs", "20000")
     with started(*command, cwd=tmp_path, stderr=subprocess.PIPE) as process:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from system import posix
 from test_cli import SMALL, handgrad
 
 COMMAND = [sys.executable, "-m", "handgrad"]
@@ -88,6 +89,7 @@ def started(arguments: list[str], cwd: Path, **options: Any) -> "subprocess.Pope
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("after", [0.3, 3.0])
+@posix
 def test_a_signal_ends_the_work_in_one_line(
     number: signal.Signals, code: int, after: float, tmp_path: Path
 ) -> None:
@@ -112,6 +114,7 @@ def test_a_file_that_takes_long_is_stopped_with_the_command(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@posix
 def test_a_closed_pipe_is_141_and_the_files_are_there(tmp_path: Path) -> None:
     reads, writes = os.pipe()
     os.close(reads)
@@ -132,6 +135,7 @@ def test_a_closed_pipe_is_141_and_the_files_are_there(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [">&-", "2>&-", "2>/dev/full"])
+@posix
 def test_a_stream_that_is_closed_or_full_changes_no_verdict(end: str, tmp_path: Path) -> None:
     line = " ".join([*COMMAND, "verify", *SMALL, "--out", "here", end])
     done = subprocess.run(line, shell=True, cwd=tmp_path, check=False, capture_output=True)

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from numba import njit
 from polars.testing import assert_frame_equal
+from system import posix
 from test_cli import INTERRUPTED, handgrad
 
 from handgrad import BadInput, Config, cli, make_problem, train
@@ -251,6 +252,7 @@ SWEEP = ["sweep", "--seeds", "2600", "--hidden", "2,4", "--epochs", "60", "--out
 
 
 @pytest.mark.slow
+@posix
 def test_killed_at_any_instant_and_resumed_it_is_the_same_table(tmp_path: Path) -> None:
     grid = Grid(seeds=2600, hidden=(2, 4), epochs=60)
     parts = tmp_path / "kept" / "parts"
@@ -330,6 +332,7 @@ def test_results_that_were_damaged_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@posix
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "handgrad", "sweep", "--seeds", "200000", "--out", "kept"]
     with subprocess.Popen(
@@ -344,6 +347,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@posix
 def test_ctrl_c_does_not_wait_for_a_chunk_of_minutes(tmp_path: Path) -> None:
     long = ["--epochs", "100000", "--n-train", "5000", "--every", "0", "--out", "kept"]
     command = [sys.executable, "-m", "handgrad", "sweep", *long]
@@ -359,6 +363,7 @@ def test_ctrl_c_does_not_wait_for_a_chunk_of_minutes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of what Dask says while a worker dies
+@posix
 def test_a_cluster_that_loses_a_worker_loses_nothing(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 

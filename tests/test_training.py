@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from engines import copy_of
 from safetensors.numpy import save_file
+from system import posix
 
 from handgrad import STAGES, BadInput, Config, Problem, Run, make_problem, train, training
 from handgrad.checkpoint import load_checkpoint
@@ -139,6 +140,7 @@ def peak(config: str) -> float:
 
 
 @pytest.mark.slow
+@posix
 def test_memory_grows_with_none_of_samples_times_units_and_epochs_times_samples() -> None:
     small = peak("epochs=1")
     # 640 MB and 400 MB more, if the history were taken at once or the order drawn beforehand.
@@ -219,6 +221,7 @@ def stamp(file: Path) -> int:
 
 
 @pytest.mark.slow
+@posix
 def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "run"
     code = (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from time import sleep
 
 from handgrad.errors import BadInput
 from handgrad.extras import needed_for
@@ -26,7 +27,7 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         if path.exists():
             shutil.copymode(path, part)
-        os.replace(part, path)  # one step on every file system: no reader sees half a file
+        replace(part, path)
     except BaseException as error:
         if part is not None:
             with suppress(OSError):
@@ -34,6 +35,21 @@ def write_whole(path: Path, data: bytes) -> None:
         if not isinstance(error, OSError | RuntimeError | ValueError):  # a link to itself; a NUL
             raise
         raise BadInput(f"{path} must be a file that can be written, got: {reason(error)}") from None
+
+
+def replace(part: Path, path: Path) -> None:
+    """Put `part` where `path` is, in one step on every file system: no reader sees half a file.
+
+    Windows refuses while somebody has `path` open, a virus scanner for instance: it is tried again
+    for a second.
+    """
+    for wait in (0.05, 0.1, 0.2, 0.65):
+        try:
+            os.replace(part, path)
+            return
+        except PermissionError:
+            sleep(wait)
+    os.replace(part, path)
 
 
 def make_folder(path: Path) -> Path:
@@ -83,7 +99,8 @@ def alone(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows keeps what is open; the lock then removes it
+            file.unlink(missing_ok=True)
         lock.release()
 
 

@@ -44,6 +44,7 @@ for command, lines in EXAMPLES.items():
 
 
 STOPPED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+CLOSED = 141  # 128 + SIGPIPE, which Windows has not
 
 
 @app.callback()
@@ -85,7 +86,7 @@ def _code() -> int:
         if not isinstance(error.__context__ or error, BrokenPipeError):  # typer exits with 1
             raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        return 128 + signal.SIGPIPE
+        return CLOSED
     except (BadInput, typer.TyperException) as error:
         _say(error.format_message() if isinstance(error, typer.TyperException) else str(error))
     except (MemoryError, OSError) as error:

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from handgrad.errors import BadInput
-from handgrad.files import make_folder, write_whole
+from handgrad.files import make_folder, replace, write_whole
 from handgrad.sweep.grid import Chunk, Grid
 
 DIGEST = "results.sha256"
@@ -91,10 +91,10 @@ class Store:
             whole = self.folder / "results.unfinished"
             parts = [self._part(chunk) for chunk in self.grid.chunks]
             pl.scan_parquet(parts, glob=False).sink_parquet(whole)
-            with whole.open("rb") as file:
+            with whole.open("r+b") as file:  # Windows makes nothing safe that is open to be read
                 os.fsync(file.fileno())
             write_whole(self.folder / DIGEST, f"{_digest(whole)}  results.parquet\n".encode())
-            os.replace(whole, self.folder / "results.parquet")
+            replace(whole, self.folder / "results.parquet")
         shutil.rmtree(self._parts, ignore_errors=True)
 
     def _part(self, chunk: Chunk) -> Path:
@@ -113,7 +113,7 @@ class Store:
 def read_grid(folder: Path) -> Grid:
     """The grid of a sweep's folder. Raises `BadInput` where there is none."""
     try:
-        return Grid.from_dict(json.loads((folder / "sweep.json").read_text()))
+        return Grid.from_dict(json.loads((folder / "sweep.json").read_text("utf-8")))
     except (OSError, OverflowError, ValueError, TypeError, RecursionError):
         raise BadInput(
             f"{folder} must hold a sweep (a readable sweep.json), and does not"
@@ -129,7 +129,7 @@ def read_results(folder: Path) -> pl.LazyFrame:
     if not path.exists():
         raise BadInput(f"{folder} must hold a finished sweep: go on with it with --resume")
     kept = folder / DIGEST  # sweeps of earlier versions have none
-    if kept.exists() and kept.read_text(errors="replace").split()[:1] != [_digest(path)]:
+    if kept.exists() and kept.read_text("utf-8", errors="replace").split()[:1] != [_digest(path)]:
         raise BadInput(
             f"{path} must be as it was written, but its SHA-256 is not that of {kept}: remove it "
             "and train again with --resume"
