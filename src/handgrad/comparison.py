@@ -15,13 +15,26 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one stage has, beside what a witness has; `ok` unless the stage is to blame.
+    """What one stage has, beside what a witness has.
 
-    check: "proof", "exact", "finite difference", "forward", "gradient" or "run"; quantity: a1, h1,
-    f, L, a gradient dW1 … db2, a parameter W1 … b2, or "" where the stage raised an exception;
-    index: of the largest difference (for a run, of the largest when it left the bound); message:
-    one line that says what is wrong, empty where nothing is; stage: "all" where a run decides
-    nothing.
+    >>> from handgrad import Config, make_problem, verify
+    >>> one = verify(make_problem(Config(epochs=1))).comparisons[0]
+    >>> one.stage, one.check, one.quantity, one.bound, one.ok
+    ('numpy_manual', 'exact', 'h1', 0.0, True)
+
+    Attributes:
+        stage: its name, or "all" where a run decides nothing.
+        check: "proof", "exact", "finite difference", "forward", "gradient" or "run".
+        quantity: a1, h1, f, L, a gradient dW1 … db2, a parameter W1 … b2, or "" where the stage
+            raised an exception.
+        max_abs_diff: the largest difference.
+        bound: what rounding allows.
+        index: of the largest difference; for a run, of the largest when it left the bound.
+        got: what the stage has there.
+        expected: what the witness has.
+        epoch: of a run, where it left the bound.
+        step: of a run, where it left the bound.
+        message: one line that says what is wrong, empty where nothing is.
     """
 
     stage: str

@@ -10,9 +10,22 @@ import numpy as np
 class Epoch(NamedTuple):
     """One row of the history; epoch 0 is the initial network.
 
-    train_loss, val_loss: mean ½ (f − y)²; train_accuracy, val_accuracy: shares where (f ≥ ½) is the
-    class; grad_norm_W1 … grad_norm_b2: Euclidean norms of the gradient over the whole training set;
-    active_share: of all (sample, unit) pairs, those with a1 > 0.
+    >>> from handgrad import Config, make_problem, train
+    >>> row = train(make_problem(Config(epochs=1))).rows[-1]
+    >>> row.epoch, 0 < row.train_loss < 1
+    (1, True)
+
+    Attributes:
+        epoch: its number.
+        train_loss: mean of ½ (f − y)² over the training samples.
+        val_loss: the same over the held-out ones.
+        train_accuracy: the share of the training samples whose class (f ≥ ½) is right.
+        val_accuracy: the same of the held-out ones.
+        grad_norm_W1: Euclidean norm of the gradient over the whole training set, as the next three.
+        grad_norm_b1: of b1.
+        grad_norm_W2: of W2.
+        grad_norm_b2: of b2.
+        active_share: of all (sample, unit) pairs, those with a1 > 0.
     """
 
     epoch: int
@@ -31,8 +44,9 @@ class History(Sequence[Epoch]):
     """The epochs so far, 80 bytes each; its columns are the fields of `Epoch`.
 
     >>> history = History([Epoch(0, *[0.5] * 9)])
-    >>> history[-1].val_loss, history.columns["train_loss"]
-    (0.5, array([0.5]))
+    >>> history.append(Epoch(1, *[0.25] * 9))
+    >>> history[-1].val_loss, history.columns["train_loss"], history.table.shape
+    (0.25, array([0.5 , 0.25]), (2, 10))
     """
 
     def __init__(self, epochs: Iterable[Sequence[float]] = ()) -> None:

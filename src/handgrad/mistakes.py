@@ -43,14 +43,27 @@ RIGHT = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """One wrong line, the sentence that tells a person what it does, and a hint: what to look at.
+    """One wrong line of a backward pass.
 
-    line: "link = expression", where the link is a key of `RIGHT`. A mistake in dW, db, dh or da
-    is made at one layer; one in df is made once, at the top. Some need layers of equal widths:
-    elsewhere NumPy refuses the shapes, as it would refuse a person.
+    >>> mistake = CATALOGUE["ReLU left out"]
+    >>> mistake.link, mistake.line, mistake.right
+    ('da', 'da = dh', 'da = dh * (a > 0)')
+    >>> mistake.layers(3)  # of three: nothing lies below the first
+    (1, 2)
+    >>> wrong = mistake.backward(layer=1)
+    >>> Ws, bs = [np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(1)]
+    >>> x, y = np.array([[1.0, -1.0]]), np.zeros((1, 1))
+    >>> wrong(Ws, bs, x, y)[0][0].tolist(), backward(Ws, bs, x, y)[0][0].tolist()
+    ([[1.0, -1.0], [1.0, -1.0]], [[1.0, -1.0], [0.0, 0.0]])
 
-    >>> CATALOGUE["sign of dW"].line
-    'dW = -(da.T @ h)'
+    A mistake in dW, db, dh or da is made at one layer; one in df is made once, at the top. Some need
+    layers of equal widths: elsewhere NumPy refuses the shapes, as it would refuse a person.
+
+    Attributes:
+        name: in the catalogue.
+        line: "link = expression", where the link is a key of `RIGHT`.
+        sentence: tells a person what it does.
+        hint: what to look at.
     """
 
     name: str
@@ -94,7 +107,21 @@ class Mistake:
 
 
 def forward(Ws: Sequence[Array], bs: Sequence[Array], x: Array) -> tuple[list[Array], list[Array]]:
-    """The pre-activations of all layers (the last is f), and what each layer receives."""
+    """The forward pass of a stack of affine layers with ReLU between them.
+
+    >>> Ws, bs = [np.eye(2), np.ones((1, 2))], [np.zeros(2), np.zeros(1)]
+    >>> pre, received = forward(Ws, bs, np.ones((3, 2)))
+    >>> [a.shape for a in pre], [h.shape for h in received]
+    ([(3, 2), (3, 1)], [(3, 2), (3, 2)])
+
+    Args:
+        Ws: (n_out, n_in) each, from the input up.
+        bs: (n_out,) each.
+        x: (B, n_in).
+
+    Returns:
+        The pre-activations of all layers (the last is f), and what each layer receives.
+    """
     pre, received = [], [x]
     for W, b in zip(Ws, bs, strict=True):
         pre.append(received[-1] @ W.T + b)
@@ -103,9 +130,21 @@ def forward(Ws: Sequence[Array], bs: Sequence[Array], x: Array) -> tuple[list[Ar
 
 
 def backward(Ws: Sequence[Array], bs: Sequence[Array], x: Array, y: Array) -> Gradients:
-    """The right gradients of every W and every b, from the lowest layer to the last.
+    """The right gradients of every W and every b, of L = mean of ½ (f − y)².
 
-    Ws: (n_out, n_in) each; bs: (n_out,) each; x (B, n_in); y (B, 1).
+    >>> Ws, bs = [np.ones((1, 2))], [np.zeros(1)]
+    >>> dWs, dbs = backward(Ws, bs, np.ones((3, 2)), np.zeros((3, 1)))
+    >>> dWs[0].tolist(), dbs[0].tolist()
+    ([[2.0, 2.0]], [2.0])
+
+    Args:
+        Ws: (n_out, n_in) each, from the input up.
+        bs: (n_out,) each.
+        x: (B, n_in).
+        y: (B, 1).
+
+    Returns:
+        Two lists, from the lowest layer to the last.
     """
     return _backward(Ws, bs, x, y, {}, {}, None)
 

@@ -107,10 +107,23 @@ def recorded(run: Run) -> Array:
 class Agreement:
     """What the comparison of two runs gave.
 
-    verdict: "equal", "different", or "not decidable" where rounding alone carries two right
-    engines so far apart that a mistake of 1e-9 (float32: 1e-3) could hide; max_abs_diff: over all
-    parameters and steps; bound: see `run_bound`. Where a run left the bound: parameter, index,
-    epoch and step, and what run and reference held there.
+    >>> from handgrad import Config, make_problem, train
+    >>> run = train(make_problem(Config(epochs=1)), record=True)
+    >>> found = agreement(run, run)
+    >>> found.ok, found.verdict, found.max_abs_diff, found.bound
+    (True, 'equal', 0.0, 1e-12)
+
+    Attributes:
+        verdict: "equal", "different", or "not decidable" where rounding alone carries two right
+            engines so far apart that a mistake of 1e-9 (float32: 1e-3) could hide.
+        max_abs_diff: over all parameters and steps.
+        bound: how far rounding may carry two right engines apart: `handgrad.rounding.run_bound`.
+        parameter: where the run left the bound: W1, b1, W2 or b2.
+        index: the entry of the parameter.
+        epoch: in which it happened, the first is 1.
+        step: after which update.
+        got: what the run held there.
+        expected: what the reference held there.
     """
 
     verdict: str
@@ -135,14 +148,22 @@ class Agreement:
 def agreement(run: Run, reference: Run, bound: float | None = None) -> Agreement:
     """Do two recorded runs of one problem agree after every step?
 
-    bound: the largest difference allowed, made by `run_bound` when left out. Raises `BadInput`
-    for runs of two problems, and for runs that were not recorded.
-
     >>> from handgrad import Config, make_problem, train
     >>> problem = make_problem(Config(epochs=2))
     >>> by_hand = train(problem, record=True)
     >>> agreement(by_hand, by_hand).verdict
     'equal'
+
+    Args:
+        run: from `train(…, record=True)`.
+        reference: another of the same problem, to which it is held.
+        bound: the largest difference allowed, made by `run_bound` where left out.
+
+    Returns:
+        An `Agreement`, which is true if they are equal.
+
+    Raises:
+        BadInput: for runs of two problems, and for runs that were not recorded.
     """
     require_type("run", run, Run)
     require_type("reference", reference, Run)

@@ -27,7 +27,14 @@ Array = np.ndarray
 
 
 class Parameters(NamedTuple):
-    """The network's four parameters: W1 (h, 2), b1 (h,), W2 (1, h), b2 (1,)."""
+    """The network's four parameters: W1 (h, 2), b1 (h,), W2 (1, h), b2 (1,).
+
+    >>> from handgrad import Config, make_problem
+    >>> params = make_problem(Config(hidden=3)).params
+    >>> W1, b1, W2, b2 = params.copy()
+    >>> W1.shape, W1 is params.W1
+    ((3, 2), False)
+    """
 
     W1: Array
     b1: Array
@@ -41,19 +48,33 @@ class Parameters(NamedTuple):
 
 @dataclass(frozen=True)
 class Config:
-    """What is to be trained. Every field has a default; a wrong value raises `BadInput`.
+    """What is to be trained. Every field has a default.
 
-    seed: spawns the three random streams; hidden: units h; epochs: passes over the training set;
-    lr: learning rate; batch_size: samples in a batch (the last may be short); n_train, n_val:
-    training and held-out samples; init: "he" (He et al. 2015, standard deviation √(2/fan-in)) or
-    "normal:SD"; dtype: "float64" or "float32"; data_seed, init_seed, order_seed: a seed for one
-    stream alone, None to take `seed`.
-
-    >>> Config(hidden=4, init="normal:0.1").hidden
-    4
+    >>> config = Config(hidden=4, init="normal:0.1", n_train=100)
+    >>> config.hidden, config.sd, config.steps_per_epoch, config.short_hash()
+    (4, 0.1, 4, '414b994f')
+    >>> Config.from_dict(config.as_dict()) == config
+    True
     >>> Config(lr=-1)
     Traceback (most recent call last):
     handgrad.problem.BadInput: lr must be a finite number above 0, got -1: try 0.1
+
+    Attributes:
+        seed: spawns the three random streams: data, initial weights, batch order.
+        hidden: units h.
+        epochs: passes over the training set.
+        lr: learning rate.
+        batch_size: samples in a batch; the last may be short.
+        n_train: training samples.
+        n_val: held-out samples.
+        init: "he" (standard deviation √(2 / fan-in), He et al. 2015) or "normal:SD".
+        dtype: "float64" or "float32".
+        data_seed: a seed for the data alone, None to take `seed`.
+        init_seed: a seed for the initial weights alone, None to take `seed`.
+        order_seed: a seed for the batch order alone, None to take `seed`.
+
+    Raises:
+        BadInput: for a field that cannot be used.
     """
 
     seed: int = 42
@@ -165,15 +186,28 @@ class Order:
 class Problem:
     """Everything an engine receives. The arrays are checked, copied and made read-only.
 
-    x_train (n_train, 2) and y_train (n_train, 1), x_val (n_val, 2) and y_val (n_val, 1), all of
-    the configuration's dtype; params: the initial `Parameters`; order: for each epoch in turn the
-    order (n_train,) int64 in which it visits the training rows, an `Order` or an array
-    (epochs, n_train).
+    >>> from dataclasses import replace
+    >>> import numpy as np
+    >>> problem = make_problem(Config(n_train=4, batch_size=2, epochs=3))
+    >>> mine = replace(problem, x_train=np.zeros((4, 2)))  # data of your own
+    >>> mine.x_train.shape, [piece.shape for piece in mine.orders()]
+    ((4, 2), [(3, 4)])
+    >>> mine.digest() == problem.digest(), mine.hashed().hexdigest() == mine.digest()
+    (False, True)
 
-    Raises `BadInput` where an array has another shape, a number that is not finite, or an order
-    that is not one permutation a row.
+    Attributes:
+        config: what is to be trained.
+        x_train: (n_train, 2), of the configuration's dtype, as the next three.
+        y_train: (n_train, 1).
+        x_val: (n_val, 2), held out.
+        y_val: (n_val, 1).
+        params: the initial `Parameters`.
+        order: for each epoch in turn the order (n_train,) int64 in which it visits the training
+            rows: an `Order`, or an array (epochs, n_train).
 
-    Your own data: `dataclasses.replace(make_problem(config), x_train=x, y_train=y)`.
+    Raises:
+        BadInput: where an array has another shape, a number that is not finite, or an order that is
+            not one permutation a row.
     """
 
     config: Config
@@ -226,11 +260,18 @@ class Problem:
 def make_problem(config: Config | None = None) -> Problem:
     """The XOR-style problem: x uniform on [−1, 1]², y = 1 where x₁·x₂ < 0.
 
-    A float32 problem is the float64 problem, cast.
-
     >>> problem = make_problem(Config(seed=1, n_train=4, batch_size=2))
     >>> problem.x_train.shape, problem.y_train.shape, problem.params.W1.shape
     ((4, 2), (4, 1), (8, 2))
+
+    Args:
+        config: what is to be trained; `Config()` where left out.
+
+    Returns:
+        A `Problem`. One in float32 is that in float64, cast.
+
+    Raises:
+        BadInput: where it does not fit into memory.
     """
     c = config = Config() if config is None else config
     require_type("config", config, Config)

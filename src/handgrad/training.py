@@ -36,13 +36,25 @@ ROOM = 2**22
 class Run:
     """What a training left behind.
 
-    stage: the engine's name; params: after the last epoch of the history; rows: the history, an
-    `Epoch` for each; steps: updates made since the initial network, the one that diverged not
-    counted; seconds: spent in the stage's `sgd` alone, by this call, for timed_steps updates;
-    diverged_at: the first step after which a parameter or a number of the history was no longer
-    finite (0: the initial network is not), None when there was none;
-    trajectory (steps + 1, 4h + 1): all parameters, flattened, before the first step and after
-    every one, where `record=True` asked for it.
+    >>> from handgrad import Config, make_problem
+    >>> run = train(make_problem(Config(epochs=2)), record=True)
+    >>> run.stage, run.steps, run.trajectory.shape, list(run.history)[:2]
+    ('numpy_manual', 32, (33, 33), ['epoch', 'train_loss'])
+    >>> run.final["train_loss"] == run.rows[-1].train_loss
+    True
+
+    Attributes:
+        stage: the engine's name.
+        problem: what was trained.
+        params: after the last epoch of the history.
+        rows: the history, an `Epoch` for each.
+        steps: updates made since the initial network, the one that diverged not counted.
+        seconds: spent in the stage's `sgd` alone, by this call, for `timed_steps` updates.
+        timed_steps: see `seconds`.
+        diverged_at: the first step after which a parameter or a number of the history was no longer
+            finite (0: the initial network is not), None where there was none.
+        trajectory: (steps + 1, 4h + 1): all parameters, flattened, before the first step and after
+            every one, where `record=True` asked for it.
     """
 
     stage: str
@@ -79,19 +91,29 @@ def train(
 ) -> Run:
     """Train one stage, or an engine of your own, on the problem.
 
-    device: where the tensors live, "cpu", "cuda", …; record: keep the parameters of every step;
-    checkpoint: a file, written after every `every` epochs, at the end, and on Ctrl-C;
-    resume: a checkpoint to go on from, whichever stage made it; on_epoch: called with the epoch
-    and its row of the history.
-
-    Training that diverges stops there and says so in `diverged_at`; what was recorded until then
-    is kept. Raises `BadInput` for an unknown stage, a device that is not there, or a checkpoint
-    that cannot be used. On Ctrl-C the checkpoint is written and `KeyboardInterrupt` goes on.
-
     >>> from handgrad import Config, make_problem
     >>> run = train(make_problem(Config(epochs=20)))
     >>> run.steps, run.history["val_loss"].shape
     (320, (21,))
+
+    Args:
+        problem: from `make_problem`, or one of your own.
+        stage: a name of `STAGES`, or an engine: see `Stage`.
+        device: where the tensors live, "cpu", "cuda", ….
+        record: keep the parameters of every step.
+        checkpoint: a file, written after every `every` epochs, at the end, and on Ctrl-C, which
+            goes on as `KeyboardInterrupt`.
+        every: see `checkpoint`.
+        resume: a checkpoint to go on from, whichever stage made it.
+        on_epoch: called with the epoch and its row of the history.
+
+    Returns:
+        A `Run`. Training that diverges stops there and says so in `diverged_at`; what was recorded
+        until then is kept.
+
+    Raises:
+        BadInput: for an unknown stage, a device that is not there, or a checkpoint that cannot be
+            used.
     """
     require_type("problem", problem, Problem)
     require_functions(on_epoch=on_epoch, optional=True)

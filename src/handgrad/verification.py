@@ -30,10 +30,25 @@ EQUAL, NOT_EQUAL, UNDECIDED = "equal", "not equal", "undecided"
 
 @dataclass(frozen=True, eq=False)
 class Verification:
-    """Everything that `verify` measured, the failures among it, and the runs, by stage.
+    """Everything that `verify` measured.
 
-    proof: of stage 1's gradients, or why there is none; left_out: stages whose package is not
-    installed, with the line that says so.
+    >>> from handgrad import Config, make_problem
+    >>> found = verify(make_problem(Config(epochs=1)), ["pytorch_autograd"])
+    >>> found.verdict, found.ok, found.failures, found.left_out
+    ('equal', True, [], {})
+    >>> found.stages, str(found.proof)[:14]
+    (('numpy_manual', 'pytorch_autograd'), 'proved exactly')
+    >>> one = found.largest("pytorch_autograd", "gradient", "dW1")
+    >>> one.max_abs_diff <= one.bound
+    True
+
+    Attributes:
+        problem: what the stages were trained on.
+        stages: their names.
+        comparisons: every difference that was measured, beside its bound.
+        runs: the trainings, by stage.
+        proof: of stage 1's gradients, or why there is none.
+        left_out: stages whose package is not installed, with the line that says so.
     """
 
     problem: Problem
@@ -90,15 +105,24 @@ def verify(
 ) -> Verification:
     """Hold the stages, and engines of your own, to stage 1 and to the three other witnesses.
 
-    stages: names or engines, all stages whose package is installed where left out;
-    device: where the tensors live; patterns: how many are drawn for the proof of stage 1, as many
-    as take less than a second where left out; on_epoch: called with the stage's name, the epoch and
-    its row of the history. Raises `BadInput` for an unknown stage or a device that is not there;
-    whatever an engine raises while it is at work is a failure of that engine.
-
     >>> from handgrad import Config, make_problem
     >>> verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]).ok
     True
+
+    Args:
+        problem: from `make_problem`, or one of your own.
+        stages: names or engines; all stages whose package is installed where left out.
+        device: where the tensors live.
+        patterns: how many are drawn for the proof of stage 1; as many as take less than a second
+            where left out.
+        on_epoch: called with the stage's name, the epoch and its row of the history.
+
+    Returns:
+        A `Verification`, which is true if every bound holds. Whatever an engine raises while it is
+        at work is a failure of that engine.
+
+    Raises:
+        BadInput: for an unknown stage, or a device that is not there.
     """
     require_type("problem", problem, Problem)
     require_functions(on_epoch=on_epoch, optional=True)

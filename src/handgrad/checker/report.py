@@ -30,13 +30,32 @@ SMALL = 1e-4
 class ParameterReport:
     """What was found for one parameter.
 
-    bound: an error of the gradient with a larger Euclidean norm, at every point that was checked,
-    is caught with a probability of at least 1 − delta; relative_bound: the same over the gradient's
-    norm; certified: whether no kink can have disturbed it; note: what a reader should know of a
-    pass, or would help where it is inconclusive. Where it failed: error, its norm over the
-    gradient's; index, analytic and numeric of the worst entry found; where ("entries [...]",
-    "rows [...]", "columns [...]" or "dense"); cause, a sentence or None; and with `entries=True`
-    given and right, the gradient that was given and the slopes by each entry. measured: how.
+    >>> import numpy as np
+    >>> from handgrad import gradcheck
+    >>> params, minus = {"w": np.ones(2)}, lambda p: {"w": -p["w"]}
+    >>> w = gradcheck(lambda p: (p["w"] ** 2).sum() / 2, params, minus, seed=1)["w"]
+    >>> w.verdict, w.cause, w.place
+    ('fail', 'its sign is wrong', '[0] is -1, should be 1')
+    >>> w.line() == str(w), w.row.what
+    (True, 'w')
+
+    Attributes:
+        name: the parameter's.
+        verdict: "pass", "fail", "inconclusive" or "nondifferentiable".
+        bound: an error of the gradient with a larger Euclidean norm, at every point that was
+            checked, is caught with a probability of at least 1 − delta.
+        relative_bound: the same over the gradient's norm.
+        certified: whether no kink can have disturbed it.
+        note: what a reader should know of a pass, or would help where it is inconclusive.
+        error: where it failed, the error's norm over the gradient's.
+        index: of the worst entry that was found.
+        analytic: what the gradient is there.
+        numeric: what it should be.
+        where: "entries [...]", "rows [...]", "columns [...]" or "all entries".
+        cause: a sentence, or None.
+        measured: how.
+        given: with `entries=True`, the gradient that was given.
+        right: with `entries=True`, the slopes by each entry.
     """
 
     name: str
@@ -150,11 +169,28 @@ class ForwardReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole check. `report[name]` is a parameter's own; `notes` say what it cannot see.
+    """The whole check.
 
-    evaluations: calls of the loss; points: at how many every gradient was seen; seed: of the
-    random directions, drawn afresh for every check; forward: the loss beside the reference's, where
-    one was given; calls: sentences on what depends on how the backward pass is called.
+    >>> import numpy as np
+    >>> from handgrad import gradcheck
+    >>> report = gradcheck(lambda p: (p["w"] ** 2).sum(), {"w": np.ones(2)}, lambda p: p, seed=1)
+    >>> report.ok, report.verdict, report["w"].verdict, len(report.rows)
+    (False, 'fail', 'fail', 1)
+    >>> report.head[:32], str(report).startswith(report.head)
+    ('gradient check: fail at 3 points', True)
+    >>> report.raise_if_failed()
+    Traceback (most recent call last):
+    AssertionError: gradient check: fail at 3 points …
+
+    Attributes:
+        parameters: a `ParameterReport` for each; `report[name]` is the same.
+        evaluations: calls of the loss.
+        points: at how many every gradient was seen.
+        delta: the chance with which an error as large as a bound is missed.
+        seed: of the random directions, drawn afresh for every check.
+        notes: what it cannot see.
+        forward: the loss beside the reference's, where one was given.
+        calls: sentences on what depends on how the backward pass is called.
     """
 
     parameters: Mapping[str, ParameterReport]

@@ -16,8 +16,28 @@ EXACT = 1e-9
 class Stack:
     """What the loss is made of: L = mean of ½ (f − y)², f the last of the affine layers.
 
-    weights, biases: the parameters' names, from the input up, shapes (n_out, n_in) and (n_out,);
-    x (B, n_in), y (B, 1).
+    >>> import numpy as np
+    >>> from handgrad.mistakes import CATALOGUE
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = rng.standard_normal((4, 2)), rng.standard_normal((4, 1))
+    >>> stack = Stack(weights=["W1", "W2"], biases=["b1", "b2"], x=x, y=y)
+    >>> shapes = {"W1": (3, 2), "b1": (3,), "W2": (1, 3), "b2": (1,)}
+    >>> p = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    >>> stack.loss(p) > 0, stack.activations(p)["layer 1"].shape
+    (True, (4, 3))
+    >>> wrong = CATALOGUE["ReLU left out"].backward(1)
+    >>> dWs, dbs = wrong([p["W1"], p["W2"]], [p["b1"], p["b2"]], x, y)
+    >>> given = {"W1": dWs[0], "W2": dWs[1], "b1": dbs[0], "b2": dbs[1]}
+    >>> stack.causes(p, given)[0].split(":")[0]
+    "The ReLU's derivative is missing"
+    >>> stack.between({"W1", "b1"}).split(": ")[1]
+    'the mistake lies between layers 2 and 1'
+
+    Attributes:
+        weights: the parameters' names, from the input up, shapes (n_out, n_in).
+        biases: the same, shapes (n_out,).
+        x: (B, n_in).
+        y: (B, 1).
     """
 
     weights: Sequence[str]

@@ -16,7 +16,21 @@ Arrays = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Refuted:
-    """An entry of a gradient that is wrong, and what it is and must be, exactly."""
+    """An entry of a gradient that is wrong, and what it is and must be, exactly.
+
+    >>> from handgrad.exact import prove
+    >>> wrong = prove(lambda p: (p["x"] ** 2).sum(), lambda p: p, {"x": (1,)}, draws=1).refuted
+    >>> wrong.name, wrong.index, wrong.right == 2 * wrong.given
+    ('x', (0,), True)
+    >>> print(wrong)
+    x[0] is 5.60991908 and must be 11.2198382 (exactly: off by -5.61, a fraction of 47 digits)
+
+    Attributes:
+        name: the array's.
+        index: the entry.
+        given: what the gradient is, a fraction.
+        right: what it must be.
+    """
 
     name: str
     index: tuple[int, ...]

@@ -40,10 +40,20 @@ LR = F(1, 4)
 
 
 class Worked(NamedTuple):
-    """The inputs, and what must come out.
+    """The inputs of the network that is worked by hand, and what must come out.
 
-    x (6, 2), y (6, 1); a1, h1 (4, 3), f (4, 1), L () and the gradients belong to the first
-    `BATCH_SIZE` samples; after: the parameters when one epoch of two steps is done.
+    >>> from handgrad.exact import worked
+    >>> w = worked()
+    >>> w.x.shape, w.forward["a1"].shape, w.gradients.W1.shape, w.after.b2.shape
+    ((6, 2), (4, 3), (3, 2), (1,))
+
+    Attributes:
+        x: (6, 2).
+        y: (6, 1).
+        params: the initial `Parameters`, h = 3.
+        forward: a1, h1 (4, 3), f (4, 1), L (), of the first `BATCH_SIZE` samples.
+        gradients: of the same samples.
+        after: the parameters when one epoch of two steps is done.
     """
 
     x: Array
@@ -56,10 +66,13 @@ class Worked(NamedTuple):
 
 @cache
 def worked() -> Worked:
-    """The network worked through, as float64 arrays.
+    """The network worked through in fractions, as float64 arrays.
 
     >>> worked().forward["a1"][0]
     array([0.    , 0.875 , 0.9375])
+
+    Returns:
+        A `Worked`.
     """
     start = Parameters(*map(_exact, (W1, B1, W2, B2)))
     batch, rest = slice(None, BATCH_SIZE), slice(BATCH_SIZE, None)

@@ -28,7 +28,18 @@ def prove_stage(engine: Any, h: int, B: int, *, draws: int = 20, seed: int = 0) 
     >>> proof.ok, proof.degree
     (True, 6)
 
-    h: hidden units; B: samples. The parameters and the data are drawn. Else as `prove`.
+    Args:
+        engine: with `forward`, `loss` and `backward`.
+        h: hidden units.
+        B: samples. The parameters and the data are drawn.
+        draws: so many base points, each with its pattern.
+        seed: of the draws.
+
+    Returns:
+        A `Proof`.
+
+    Raises:
+        BadInput: as `prove`.
     """
 
     def gradients(p: Arrays) -> dict[str, Array]:
@@ -54,7 +65,18 @@ def prove_stack(
     >>> print(prove_stack(CATALOGUE["factor 2"].backward(1), [2, 3, 1], B=2).refuted.name)
     W1
 
-    widths: of the input, the hidden layers and the output; B: samples. Else as `prove`.
+    Args:
+        gradient: (Ws, bs, x, y) → (dWs, dbs), lists from the input up.
+        widths: of the input, the hidden layers and the output.
+        B: samples.
+        draws: so many base points, each with its pattern.
+        seed: of the draws.
+
+    Returns:
+        A `Proof`.
+
+    Raises:
+        BadInput: as `prove`.
     """
     shapes = stack_shapes(widths, B)
     names = [name for name in shapes if name not in "xy"]
@@ -73,7 +95,14 @@ def equivalent(mistake: Mistake, layer: int, widths: Sequence[int], B: int) -> b
     >>> equivalent(CATALOGUE["dW rows rolled"], 1, [2, 3, 1], B=4)  # W2 has one row
     True
 
-    Where NumPy refuses the shapes, it is no equivalent.
+    Args:
+        mistake: of `handgrad.mistakes.CATALOGUE`.
+        layer: in which it is made, 0 for the first.
+        widths: of the input, the hidden layers and the output.
+        B: samples.
+
+    Returns:
+        Whether it is; where NumPy refuses the shapes, it is not.
     """
     wrong, right = gradients_of(mistake.backward(layer)), gradients_of(backward)
     try:
@@ -109,6 +138,20 @@ def prove_sgd(
     >>> from handgrad.stages import numpy_manual
     >>> bool(prove_sgd(numpy_manual, 2, 2))
     True
+
+    Args:
+        engine: with `forward`, `loss` and `sgd`.
+        h: hidden units.
+        B: samples in a batch; two batches are drawn.
+        lr: learning rate.
+        draws: so many base points, each with its pattern.
+        seed: of the draws.
+
+    Returns:
+        A `Proof`.
+
+    Raises:
+        BadInput: as `prove`.
     """
     loss, B = _loss_of(engine, "sgd"), whole_number("B", B, 1)
     rate, order = exact(lr), np.arange(2 * B)[None]

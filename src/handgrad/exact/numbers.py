@@ -193,11 +193,19 @@ class Exact(ABC):
 
 
 class Dual(Exact):
-    """A value and its derivative.
+    """A value and its derivative along a direction.
 
     >>> x = Dual(3, 1)  # x itself changes by 1 along its own direction
     >>> (x**2 + 5 * x).slope  # 2 x + 5
     11
+    >>> Dual.along(0.5, 2).slope, Dual.constant(0.5).slope, x.radius
+    (2, 0, 0.0)
+    >>> x.plus(x).slope, x.times(x).slope, x.over(x).slope, x.compared(Dual(4)), x.conjugate().slope
+    (2, 6, Fraction(0, 1), -1, 1)
+
+    Args:
+        value: a fraction or whole number.
+        slope: its derivative.
     """
 
     __slots__ = ("slope",)
@@ -247,8 +255,17 @@ class Degree(Exact):
     """A value, and the degrees of the polynomials above and below the line.
 
     >>> x = Degree(3, 1)
-    >>> (x**2 * x + 1).above
-    3
+    >>> (x**2 * x + 1).above, (1 / x).below
+    (3, 1)
+    >>> x.plus(x).above, x.times(x).above, x.over(x).below, Degree.constant(2).above
+    (1, 2, 1, 0)
+    >>> x.compared(Degree(4)), x.conjugate() is x
+    (-1, True)
+
+    Args:
+        value: a fraction or whole number.
+        above: the degree above the line.
+        below: the degree below it.
     """
 
     __slots__ = ("above", "below")

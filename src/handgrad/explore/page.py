@@ -39,12 +39,20 @@ Open the file in a current Chrome, Edge, Firefox or Safari.</p></main>
 def page(verification: Verification, state: str = "") -> str:
     """The page of these runs, as the text of one file that needs no network.
 
-    verification: from `verify` or `compare_runs`; state: what the page's button "Copy" gives.
-
     >>> from handgrad import Config, make_problem, verify
     >>> text = page(verify(make_problem(Config(epochs=2)), ["pytorch_no_autograd"]))
     >>> text.count("<script")
     2
+
+    Args:
+        verification: from `verify`.
+        state: what the page's button "Copy the state" gave, to open the same view.
+
+    Returns:
+        HTML, of a few hundred kilobytes.
+
+    Raises:
+        BadInput: for more than 128 units or 10,000 samples.
     """
     require_type("verification", verification, Verification)
     require_page(verification.problem.config)
@@ -72,7 +80,14 @@ def _hash(text: str) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """The page in a notebook's cell: what is shown when it is the cell's last value."""
+    """The page in a notebook's cell: what is shown when it is the cell's last value.
+
+    >>> Frame("<p>here</p>").page
+    '<p>here</p>'
+
+    Attributes:
+        page: the text of the file.
+    """
 
     page: str
 
@@ -87,11 +102,19 @@ class Frame:
 def show(*, state: str = "", device: str = "cpu", **config: Any) -> Frame:
     """Train the stages, and show the page in a notebook.
 
-    state: what the page's button "Copy the state" gave, to open the same view again; device: where
-    tensors live; config: the fields of `Config`. Raises `BadInput` as `Config` does.
-
     >>> show(epochs=1)._repr_html_()[:16]
     '<iframe srcdoc="'
+
+    Args:
+        state: what the page's button "Copy the state" gave, to open the same view again.
+        device: where tensors live.
+        config: the fields of `Config`.
+
+    Returns:
+        A `Frame`.
+
+    Raises:
+        BadInput: as `Config`, and for more than 128 units or 10,000 samples.
     """
     require_type("state", state, str)
     problem = make_problem(Config(**config))

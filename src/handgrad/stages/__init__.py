@@ -27,6 +27,21 @@ BREAKS = (Exception, SystemExit)
 class Stage(Protocol):
     """What an engine must have. "Native" means its array type, such as a tensor.
 
+    >>> import numpy as np
+    >>> from handgrad import Config, make_problem
+    >>> stage = load("numpy_manual")
+    >>> problem = make_problem(Config(hidden=3, n_train=4, batch_size=2, epochs=5))
+    >>> given = problem.x_train, problem.y_train, *problem.params
+    >>> x, y, *params = [stage.to_native(array, "cpu") for array in given]
+    >>> a1, h1, f = stage.forward(x, *params)
+    >>> a1.shape, f.shape, stage.loss(f, y).shape
+    ((4, 3), (4, 1), ())
+    >>> [stage.to_numpy(d).shape for d in stage.backward(x, y, *params)]
+    [(3, 2), (3,), (1, 3), (1,)]
+    >>> order = np.asarray(problem.order)
+    >>> len(list(stage.sgd(tuple(params), x, y, order, batch_size=2, lr=0.1)))
+    10
+
     Shapes are those of the stages: x (B, 2), y (B, 1), W1 (h, 2), b1 (h,), W2 (1, h), b2 (1,),
     a1 and h1 (B, h), f (B, 1), L (). Native arrays keep the dtype they were given.
     """

@@ -58,16 +58,30 @@ class Chunk(NamedTuple):
 class Grid:
     """Every combination of vary, init, hidden and lr, for the seeds 0 to seeds − 1.
 
-    vary: which streams take a training's own seed, the others that of `seed`: "all", or some of
-    "data", "init", "order" joined by commas; several groups are trained side by side, and "each"
-    stands for data, init, order and all, each a group. every: epochs between two looks at the
-    held-out samples, 0 for the last epoch alone. The rest: see `Config`.
+    >>> grid = Grid(seeds=100, hidden=(2, 4), lr=(0.05, 0.1, 0.2), epochs=15)
+    >>> len(grid.cells), grid.trainings, len(grid.chunks), grid.looked_at
+    (6, 600, 6, (0, 10, 15))
+    >>> Grid.from_dict(grid.as_dict()) == grid, grid.short_hash() == Grid().short_hash()
+    (True, False)
 
-    Raises `BadInput` where a field cannot be used.
+    Attributes:
+        seeds: trainings of each combination.
+        hidden: units, one or more, as the next three.
+        lr: learning rates.
+        init: "he" or "normal:SD".
+        vary: which streams take a training's own seed, the others that of `seed`: "all", or some of
+            "data", "init", "order" joined by commas; several groups are trained side by side, and
+            "each" stands for data, init, order and all, each a group.
+        seed: of the streams that do not vary.
+        epochs: see `Config`, as the next four.
+        batch_size: samples in a batch.
+        n_train: training samples.
+        n_val: held-out samples.
+        dtype: "float32" or "float64".
+        every: epochs between two looks at the held-out samples, 0 for the last epoch alone.
 
-    >>> grid = Grid(seeds=100, hidden=(2, 4), lr=(0.05, 0.1, 0.2))
-    >>> len(grid.cells), grid.trainings
-    (6, 600)
+    Raises:
+        BadInput: where a field cannot be used.
     """
 
     seeds: int = 1000

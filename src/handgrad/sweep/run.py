@@ -23,19 +23,25 @@ def run_sweep(
     address: str | None = None,
     on_progress: Callable[[int], None] = lambda trainings: None,
 ) -> pl.DataFrame:
-    """Train every network of the grid; a table with one row a training, in the grid's order.
-
-    out: a folder that keeps every chunk as it finishes; with `resume` one that holds part of this
-    sweep is gone on with, and ends with the same table. address: of a Dask scheduler, None for this
-    machine. on_progress: called with the number of trainings that are new in the table.
-
-    For a pandas frame: `run_sweep(…).to_pandas()`, where pandas and pyarrow are installed.
-
-    Raises `BadInput` where the folder holds another sweep, or the scheduler does not answer.
+    """Train every network of the grid.
 
     >>> table = run_sweep(Grid(seeds=2, hidden=(2, 4), epochs=1))
     >>> table.select("hidden", "seed").rows()
     [(2, 0), (2, 1), (4, 0), (4, 1)]
+
+    Args:
+        grid: what is to be trained.
+        out: a folder that keeps every chunk as it finishes.
+        resume: go on with a folder that holds part of this sweep; it ends with the same table.
+        address: of a Dask scheduler, None for this machine.
+        on_progress: called with the number of trainings that are new in the table.
+
+    Returns:
+        A Polars frame with one row a training, in the grid's order. For pandas: `.to_pandas()`,
+        where pandas and pyarrow are installed.
+
+    Raises:
+        BadInput: where the folder holds another sweep, or the scheduler does not answer.
     """
     require_type("grid", grid, Grid)
     require_functions(on_progress=on_progress)
