@@ -34,6 +34,7 @@ nb_execution_mode = "off"  # they are committed as they ran
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
+autodoc_typehints_description_target = "documented"
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 

@@ -20,7 +20,7 @@ MODULES = {
 
 def public() -> dict[str, Any]:
     """Every function and class that a user may import, by its name."""
-    found = {}
+    found: dict[str, Any] = {}
     for module, names in MODULES.items():
         home = import_module(module)
         found |= {f"{module}.{n}": getattr(home, n) for n in names or home.__all__}
