@@ -37,14 +37,14 @@ assert "proved" in str(gradcheck(lambda p: np.exp(p).sum(), p, np.exp))
 """
 FIGURE = "from handgrad import figures, make_problem; print(figures.png)"
 SWEEP = (
-    "from handgrad import Grid, run_sweep; assert run_sweep(Grid(seeds=3, epochs=(2,))).height == 3"
+    "from handgrad import Grid, run_sweep; assert run_sweep(Grid(seeds=3, epochs=2)).height == 3"
 )
 SMALL = ["--epochs", "2", "--n-train", "40", "--n-val", "20"]
 # For each extra, what must run where it alone is installed.
 RUNS: dict[str, list[list[str]]] = {
     "": [["-c", CHECK]],
     "cli": [["-m", "handgrad", "--version"], ["-m", "handgrad", "verify", *SMALL]],
-    "dask": [["-c", SWEEP]],
+    "dask": [["-c", "import distributed\n" + SWEEP]],
     "exact": [["-c", EXACT]],
     "figures": [["-c", FIGURE]],
     "jax": [["-c", JAX]],
@@ -100,7 +100,10 @@ def installed(wheel: Path, extra: str, folder: Path) -> str:
     python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
     what = f"{wheel}[{extra}]" if extra else str(wheel)
     constraints = ["-c", str(ROOT / "constraints.txt")]
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *constraints, what], check=True)
+    command = [python, "-m", "pip", "install", "--quiet", *constraints, what]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"[{extra}] cannot be installed: {done.stderr}")
     return python
 
 

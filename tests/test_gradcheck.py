@@ -1306,3 +1306,33 @@ def test_a_loss_of_all_its_digits_is_not_called_coarse() -> None:
         assert not any("coarser" in note for note in network.check().notes)
     flat = gradcheck(lambda p: 1.5, {"w": np.ones(3)}, lambda p: {"w": np.zeros(3)})
     assert not any("coarser" in note for note in flat.notes)
+
+
+def test_outputs_of_the_relu_are_not_what_enters_it() -> None:
+    """Where all are at least 0 and some are 0, the caller has taken the wrong array."""
+    network = Network(2)
+    given = network.activations
+
+    def after(p: Params) -> Any:
+        return {name: np.maximum(a, 0) for name, a in given(p).items()}
+
+    report = gradcheck(network.loss, network.params, network.grads, activations=after)
+    assert "are these the ReLU's outputs? activations must be what enters it" in str(report)
+    assert "are these" not in str(
+        gradcheck(network.loss, network.params, network.grads, activations=given)
+    )
+
+
+def test_whole_numbers_among_the_inputs_are_handed_over_as_they_are() -> None:
+    """An index has no gradient, and moves at no step."""
+    rows = torch.tensor([2, 0, 2])
+    seen = []
+
+    def picked(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        seen.append(rows.dtype)
+        return table[rows] ** 2
+
+    report = gradcheck_module(picked, [torch.randn(3, 2, dtype=torch.float64), rows])
+    assert report.ok
+    assert list(report.parameters) == ["input 0"]
+    assert set(seen) == {torch.int64}

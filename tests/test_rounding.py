@@ -1,5 +1,8 @@
 """The bounds on rounding: right code stays below them, a small mistake does not."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,3 +126,27 @@ def test_the_run_bound_of_arrays_is_that_of_a_problem(lr: float) -> None:
     p = make_problem(Config(epochs=3, lr=lr, hidden=3))
     arrays = p.params, p.x_train, p.y_train, np.asarray(p.order), 32, lr
     assert run_bound(load("numpy_manual").sgd, *arrays) == bound_of(p)
+
+
+def test_the_order_of_additions_is_part_of_the_run_bound() -> None:
+    """Parameters that start at 0 move by nothing; what the samples add up to depends on the order."""
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    x = 300 * np.concatenate([x, -x + 1e-6])  # large numbers with a small sum
+    params = tuple(np.zeros(s) for s in ((1, 2), (1,), (1, 1), (1,)))
+
+    def summed(
+        params: Any, x: Array, y: Array, order: Array, size: int, lr: float
+    ) -> Iterator[Any]:
+        W1, b1, W2, b2 = params
+        for rows in order:
+            for i in range(0, len(rows), size):
+                b2 = b2 + np.cumsum(x[rows[i : i + size], 0])[-1]
+                yield W1, b1, W2, b2
+
+    order = np.array([np.random.default_rng(k).permutation(80) for k in range(3)])
+    given = params, x, x[:, :1], order, 80, 0.1
+    backwards = order[:, ::-1]
+    run, turned = record(summed(*given)), record(summed(params, x, x[:, :1], backwards, 80, 0.1))
+    noise = apart(run, turned).max()
+    assert noise > 2e-14, "too small to tell"
+    assert run_bound(summed, *given) == pytest.approx(50 * noise)
