@@ -581,8 +581,9 @@ def beside_scipy(row: Any, say: Callable[[bool], str]) -> None:
 
 
 RIGHT = (
-    "right: two layers, zero-padded, softmax, layer norm, attention, RNN, a complex spectrum, ties; "
-    "with activations, without, in float32 with a reference and alone; float32 steps inside"
+    "right: two layers, zero-padded, softmax, layer norm, attention, RNN, a complex spectrum, "
+    "ties; with activations, without, in float32 with a reference and alone; "
+    "float32 steps inside"
 )
 SUMS = {
     "catalogue": "wrong, the catalogue's lines in stacks of 2 to 5 layers",
@@ -608,7 +609,7 @@ def main() -> None:
     options = parser.parse_args()
     draws, only = options.draws, options.only
     torch.set_num_threads(1)
-    console, lines = Console(width=160), []
+    console, sums, named = Console(width=160), [], []
     if only in (None, "others"):
         console.print(beside_others())
     if only == "float32":
@@ -620,9 +621,8 @@ def main() -> None:
         if only in (None, part):
             table, found, said = wrong(draws, mistakes, title)
             console.print(table)
-            lines.append(summed(part, found))
-            named = f"{said['right']} of the {found['fail']} that fail are named as they are"
-            lines[-1] += f"\n{part}: {named}"
+            sums.append(summed(part, found))
+            named.append(f"{part}: {said['right']} of the {found['fail']} that fail are named")
     for part, check, n in (
         ("elsewhere", wrong_elsewhere, draws),
         ("right", right, options.right_draws),
@@ -630,9 +630,10 @@ def main() -> None:
         if only in (None, part):
             table, found = check(n)
             console.print(table)
-            lines.append(summed(part, found))
-    print("| | draws | pass | fail | inconclusive | refused |\n|---|---|---|---|---|---|")
-    print(*lines, sep="\n")
+            sums.append(summed(part, found))
+    if sums:
+        print("| | draws | pass | fail | inconclusive | refused |\n|---|---|---|---|---|---|")
+        print(*sums, *named, sep="\n")
 
 
 if __name__ == "__main__":

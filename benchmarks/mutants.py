@@ -228,12 +228,10 @@ def failed(copy: Path, tests: list[str], seconds: float, stop: list[str]) -> lis
         return ["time"]
     text = report.read_text()
     names = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", text, re.MULTILINE)
-    if process.exitcode and not names:
-        if process.exitcode > 0 and "Error" not in text:
-            raise SystemExit(
-                f"pytest ended with {process.exitcode}: is `make coverage` old? {text}"
-            )
-        return ["the import"]  # or the whole process
+    if process.exitcode and not names:  # the change may end the import, or take a test away
+        if not stop:
+            raise SystemExit(f"pytest ended with {process.exitcode}; make coverage again: {text}")
+        return ["the collection"]
     return names if process.exitcode else []
 
 
@@ -272,6 +270,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=25, help="seconds of tests for each")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", help="mutants whose name contains this")
+    parser.add_argument("--resume", action="store_true", help="go on with what --out holds")
     parser.add_argument("--out", type=Path, default=ROOT / ".mutants.json")
     options = parser.parse_args()
     drawn = [m for m in draw(options.count, options.seed) if (options.only or "") in m.name]
@@ -294,7 +293,12 @@ def main() -> None:
         for names in track(pool.map(in_a_copy, unchanged), "unchanged", total=len(unchanged)):
             tests.failing.update(names)
 
+        done = json.loads(options.out.read_text()) if options.resume else []
+        known_results = {result["name"]: result for result in done}
+
         def judged(one: Mutant) -> dict[str, Any]:
+            if one.name in known_results:
+                return known_results[one.name]
             chosen = tests.reaching(one, options.budget)
             work = partial(killer, one, chosen, budget=options.budget)
             by = in_a_copy(work) if chosen else None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import build
 import nbformat
@@ -17,7 +18,16 @@ from test_exercises import sources
 
 from handgrad.errors import BadInput
 from handgrad.notebooks import copy_notebooks
-from handgrad.progress import EMPTY, NOT_REACHED, RIGHT, WRONG, Limits, learners, progress
+from handgrad.progress import (
+    EMPTY,
+    NOT_REACHED,
+    RIGHT,
+    WRONG,
+    Limits,
+    _taken,
+    learners,
+    progress,
+)
 
 FILE = "01_numpy_manual.ipynb"
 
@@ -207,3 +217,9 @@ def test_all_of_it_filled_in_is_all_right(tmp_path: Path) -> None:
     assert not [a for a in learner.answers if a.state != RIGHT]
     assert len(learner.answers) == 23 + 13
     assert learner.next == ""
+
+
+def test_on_macos_what_is_only_mapped_is_not_counted() -> None:
+    kernel = SimpleNamespace(rss=2**28, vms=2**39)
+    assert _taken(kernel, "darwin") == 2**28
+    assert _taken(kernel, "linux") == 2**39

@@ -129,7 +129,7 @@ def test_the_run_bound_of_arrays_is_that_of_a_problem(lr: float) -> None:
 
 
 def test_the_order_of_additions_is_part_of_the_run_bound() -> None:
-    """Parameters that start at 0 move by nothing; what the samples add up to depends on the order."""
+    """Parameters that start at 0 hardly move; what the samples add up to depends on their order."""
     x = np.random.default_rng(0).standard_normal((40, 2))
     x = 300 * np.concatenate([x, -x + 1e-6])  # large numbers with a small sum
     params = tuple(np.zeros(s) for s in ((1, 2), (1,), (1, 1), (1,)))

@@ -218,6 +218,11 @@ class _Stop(Exception):
     """A limit was reached; the text says which."""
 
 
+def _taken(memory: Any, platform: str) -> int:
+    """What is limited. macOS maps hundreds of GB for every process, and limits none of it."""
+    return memory.rss if platform == "darwin" else memory.vms
+
+
 @contextmanager
 def _kernel(notebook: Any, limits: Limits) -> Iterator[Callable[[Any, int], None]]:
     """A fresh kernel in an empty folder; what runs a cell in it. All of it is gone at the end."""
@@ -246,7 +251,7 @@ def _kernel(notebook: Any, limits: Limits) -> Iterator[Callable[[Any, int], None
             if client.stopped:
                 raise _Stop(client.stopped)
             with suppress(psutil.Error):
-                if kernel.memory_info().vms > 0.9 * limits.memory:
+                if _taken(kernel.memory_info(), sys.platform) > 0.9 * limits.memory:
                     raise _Stop(f"it takes more than {limits.memory / 2**30:.0f} GB of memory")
                 if children := kernel.children(recursive=True):
                     started.extend(children)
