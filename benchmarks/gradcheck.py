@@ -622,7 +622,8 @@ def main() -> None:
             table, found, said = wrong(draws, mistakes, title)
             console.print(table)
             sums.append(summed(part, found))
-            named.append(f"{part}: {said['right']} of the {found['fail']} that fail are named")
+            if part == "catalogue":
+                named.append(f"{said['right']} of the {found['fail']} that fail are named as there")
     for part, check, n in (
         ("elsewhere", wrong_elsewhere, draws),
         ("right", right, options.right_draws),
