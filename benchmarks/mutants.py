@@ -165,10 +165,9 @@ class Tests:
         """The shortest first, one of each function before its other cases, within the budget."""
         lines = self.data.contexts_by_lineno(one.path)
         reached = [context for line in _statement(one) for context in lines.get(line, ())]
-        found = {context.rpartition("|")[0] for context in reached}
-        found.discard("")
+        found = set(map(_test_of, reached)) - {""}
         if not found:  # a line that runs at import, or in a process of its own
-            found = {c.rpartition("|")[0] for contexts in lines.values() for c in contexts} - {""}
+            found = {_test_of(c) for contexts in lines.values() for c in contexts} - {""}
         if not found:  # what numba has compiled is not seen at all
             files = tuple(f"tests/test_{part}.py" for part in Path(one.path).with_suffix("").parts)
             found = {test for test in self.seconds if test.startswith(files)}
@@ -185,6 +184,11 @@ class Tests:
                 chosen.append(test)
                 budget -= seconds
         return chosen
+
+
+def _test_of(context: str) -> str:
+    """The test that ran, or that had started the process that ran."""
+    return re.sub(r"(\|(run|setup|teardown)| \((call|setup|teardown)\))$", "", context)
 
 
 def _statement(one: Mutant) -> range:
