@@ -129,7 +129,7 @@ def main() -> None:
             shutil.rmtree(folder / "venv")
         shutil.rmtree(ROOT / "dist", ignore_errors=True)
         shutil.copytree(folder / "once", ROOT / "dist")
-    for path in once:
+    for path in sorted((ROOT / "dist").iterdir()):
         print(f"{digest(path)}  dist/{path.name}")
 
 
