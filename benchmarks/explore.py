@@ -14,10 +14,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from handgrad import make_problem
+from handgrad import make_problem, train
 from handgrad.explore import page
+from handgrad.explore.numbers import STUCK
 from handgrad.verification import compare_runs
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
@@ -78,17 +78,18 @@ def main() -> None:
         starts = track(range(options.starts), "starts", console=Console(stderr=True))
         found = [cold(path) for _ in starts]
         size = path.stat().st_size / 1000
-    table = Table("measured", "median", "worst", "must be")
-    table.add_row("file, kB", f"{size:.0f}", "", "≤ 400")
-    for key, name, bound in (
-        ("paint", "first paint, ms", "< 500"),
-        ("work", "a step's own work, ms", ""),
-        ("step", "a step to the second frame, ms", "< 50"),
-        ("requests", "requests", "0"),
+    print(f"| median of {options.starts} | median | worst |\n|---|---|---|")
+    print(f"| file | {size:.0f} kB | |")
+    for key, name, unit in (
+        ("paint", "first paint", " ms"),
+        ("work", "a step's own work", " ms"),
+        ("step", "a step of the slider, to the second frame (33 ms is the least)", " ms"),
+        ("requests", "requests", ""),
     ):
         values = [start[key] for start in found]
-        table.add_row(name, f"{median(values):.0f}", f"{max(values):.0f}", bound)
-    Console().print(table)
+        print(f"| {name} | {median(values):.0f}{unit} | {max(values):.0f}{unit} |")
+    stuck = train(make_problem(STUCK)).final["val_accuracy"]
+    print(f"the run that got stuck ends at {100 * stuck:.1f} %")
 
 
 if __name__ == "__main__":

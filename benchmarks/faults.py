@@ -1,8 +1,8 @@
 """Who sees the wrong gradients that public libraries shipped? Torch's checks, JAX's, SciPy's, ours.
 
     python benchmarks/faults.py [--seeds 3]
-    python benchmarks/faults.py --wild [--seeds 20]    those of `docs/in_the_wild.md`, and torch's own
-    python benchmarks/faults.py --stage                a sign in stage 3, before `handgrad verify`
+    python benchmarks/faults.py --wild [--seeds 20]    those of `docs/in_the_wild.md`
+    python benchmarks/faults.py --stage                a wrong sign in stage 3, before `verify`
 
 The faults are those of `tests/test_shipped_bugs.py`, at the input that shows them, each check with
 its own tolerances. JAX and SciPy need a forward and a backward pass of plain arrays; JAX stands in
@@ -28,11 +28,11 @@ from torch import nn
 from handgrad import gradcheck, gradcheck_layer, gradcheck_module, make_problem, verify
 from handgrad.mistakes import CATALOGUE
 
-ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from engines import with_gradients
 from test_shipped_bugs import FAULTS, IN_TORCH, Fault, check, function
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 Seen = Callable[[int], bool]
 # How the table calls a fault, what usually hides it, and where the check sees it.
 SHIPPED = {
@@ -268,7 +268,8 @@ def shipped(seeds: int) -> None:
         here = where if ours == "yes" else ours
         print(f"| {fault_name} | {hides} | {both} | {jax} | {scipy} | {here} |")
     (ours,) = seen_by([half_precision], seeds)
-    print(f"| {HALF} | fewer than 65,504 | – | – | – | {ours} beside a `reference` |")
+    here = "beside a `reference`" if ours == "yes" else ours
+    print(f"| {HALF} | fewer than 65,504 | – | – | – | {here} |")
     print(f"{len(SHIPPED) + 1} faults, {seeds} seeds each")
 
 
@@ -288,8 +289,8 @@ def half_precision(seed: int) -> bool:
 
 def wild(seeds: int) -> None:
     """Print what is said of each wrong form, and how often it and the right one are told apart."""
-    layers = runpy.run_path(str(ROOT / "examples" / "in_the_wild.py"))
-    modules = runpy.run_path(str(ROOT / "examples" / "in_the_wild_torch.py"))
+    layers = runpy.run_path(str(EXAMPLES / "in_the_wild.py"))
+    modules = runpy.run_path(str(EXAMPLES / "in_the_wild_torch.py"))
 
     def report(name: str, wrong: bool, seed: int, fresh: bool) -> Any:
         rng = np.random.default_rng(seed)
@@ -299,9 +300,9 @@ def wild(seeds: int) -> None:
             x = torch.tensor(rng.standard_normal(x.shape), dtype=x.dtype) if fresh else x
             return gradcheck_module(given["module"], x, seed=seed)
         given = layers[f"{name}_wrong" if wrong else name]
+        several = given["inputs"] if isinstance(given["inputs"], list) else [given["inputs"]]
         inputs = [
-            rng.standard_normal(a.shape) if fresh and a.dtype.kind == "f" else a
-            for a in given["inputs"]
+            rng.standard_normal(a.shape) if fresh and a.dtype.kind == "f" else a for a in several
         ]
         return gradcheck_layer(given["forward"], given["backward"], inputs, seed=seed)
 
@@ -356,7 +357,9 @@ def stage() -> None:
         (dW1, dW2), (db1, db2) = wrong([W1, W2], [b1, b2], x, y)
         return dW1, db1, dW2, db2
 
-    found = verify(make_problem(), [with_gradients("pytorch_autograd", gradients)])
+    engine = with_gradients("pytorch_autograd", gradients)
+    sys.modules[f"handgrad.stages.{engine.name}"] = engine  # in the stage's place
+    found = verify(make_problem(), [engine.name])
     print(*(failure.message for failure in found.failures), sep="\n")
 
 

@@ -17,7 +17,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
+from flint import arb
 from rich.console import Console
 from rich.progress import track
 
@@ -26,6 +28,7 @@ from exact_programs import PROGRAMS
 
 from handgrad import BadInput, gradcheck
 from handgrad.exact import equivalent, prove_equal, prove_stack, prove_stage
+from handgrad.exact.balls import BITS, precision
 from handgrad.exact.networks import PARAMETERS, gradients_of, stack_shapes
 from handgrad.mistakes import CATALOGUE, backward
 from handgrad.stages import numpy_manual
@@ -56,7 +59,7 @@ def right(count: int, console: Console) -> None:
             widths = rng.integers(1, 6, int(rng.integers(2, 7))).tolist()
             proof = prove_stack(over_outputs, widths, int(rng.integers(1, 6)), draws=1, seed=k)
         found["proved" if proof else "refuted"] += 1
-    print(f"right programs: {dict(found)}")
+    print(f"{count:,} right programs: {found['proved']:,} proved")
 
 
 def wrong(count: int, console: Console) -> None:
@@ -77,10 +80,10 @@ def wrong(count: int, console: Console) -> None:
                     none = proof.ok and is_none_there(mistake.backward(layer), widths, B, seed=k)
                     none_there += none
                     passed[name, layer] += proof.ok and not none
-    print(
-        f"wrong programs: {tried} draws, of which {none_there} met a pattern in which the mistake "
-        f"changes nothing (all units off, say); not refuted of the others: {dict(+passed) or 0}"
-    )
+    refuted = tried - none_there - passed.total()
+    print(f"{tried:,} draws of wrong programs: {refuted:,} refuted at the first point")
+    print(f"{none_there} met a pattern in which the mistake changes nothing (all units off, say)")
+    print(f"{passed.total()} others were not refuted: {dict(+passed)}")
     print(f"refused for their shapes: {', '.join(refused)}")
 
 
@@ -101,6 +104,7 @@ def seconds(work: Any, rounds: int = 5) -> float:
 
 def times() -> None:
     """Print the milliseconds of one draw, and the ratio to a check by slopes of one point."""
+    ratios = []
     for h, B in ((8, 7), (8, 32), (64, 7)):
         rng = np.random.default_rng(0)
         x, y = rng.standard_normal((B, 2)), rng.standard_normal((B, 1))
@@ -116,13 +120,32 @@ def times() -> None:
 
         exact = seconds(lambda h=h, B=B: prove_stage(numpy_manual, h, B, draws=1))
         slopes = seconds(lambda p=params, a=loss, g=grads: gradcheck(a, p, g, points=1))
-        print(f"h = {h}, B = {B}: {1e3 * exact:.1f} ms a draw, {exact / slopes:.1f} times slopes")
+        ratios.append(exact / slopes)
+        print(f"h = {h}, B = {B}: {1e3 * exact:.1f} ms a draw, {ratios[-1]:.1f} times slopes")
+    print(f"a draw takes {min(ratios):.1f} to {max(ratios):.1f} times as long as a check by slopes")
+
+
+def beside_mpmath() -> None:
+    """Print how much longer mpmath takes for an operation with as many digits."""
+    mpmath.mp.prec = BITS
+
+    def microseconds(x: Any, y: Any, exp: Any, log: Any, sqrt: Any, tanh: Any) -> list[float]:
+        works = (lambda: x + y, lambda: x * y, *(lambda f=f: f(x) for f in (exp, log, sqrt, tanh)))
+        return [1e3 * seconds(lambda work=work: [work() for _ in range(1000)]) for work in works]
+
+    with precision():
+        arb_x, arb_y = arb(1) / 3, arb(2).sqrt()
+        ours = microseconds(arb_x, arb_y, arb.exp, arb.log, arb.sqrt, arb.tanh)
+    x, y = mpmath.mpf(1) / 3, mpmath.sqrt(2)
+    theirs = microseconds(x, y, mpmath.exp, mpmath.log, mpmath.sqrt, mpmath.tanh)
+    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+    print(f"mpmath takes {median(ratios):.0f} times as long, the median of +, ×, exp, log, √, tanh")
 
 
 def checked(count: int, console: Console) -> None:
     """Print what the checker says of right and of nearly right code, and the ratio of times."""
-    ratios, right, nearly = [], Counter[str](), Counter[str]()
-    for name, (loss, grads, params) in track(PROGRAMS.items(), "checker", console=console):
+    ratios, right, nearly, proved = [], Counter[str](), Counter[str](), 0
+    for loss, grads, params in track(PROGRAMS.values(), "checker", console=console):
         first = next(iter(params(0)))
 
         def off(p: Any, grads: Any = grads, first: str = first) -> Any:
@@ -132,17 +155,20 @@ def checked(count: int, console: Console) -> None:
 
         for k in range(count):
             report = gradcheck(loss, params(k), grads, seed=k)
-            proved = any(note.startswith("proved") for note in report.notes)
-            right[f"{report.verdict}, {'proved' if proved else 'not proved'}"] += 1
+            proved += any(note.startswith("proved") for note in report.notes)
+            right[report.verdict] += 1
             nearly[gradcheck(loss, params(k), off, seed=k).verdict] += 1
         exact, slopes = (
             seconds(lambda a=a, of=params, g=grads: gradcheck(a, of(0), g, seed=0))
             for a in (loss, lambda p, loss=loss: float(loss(p)))
         )
-        ratios.append((exact / slopes, exact, name))
-    print(f"the checker: right {dict(right)}; off by 1e-11 {dict(nearly)}")
-    for ratio, exact, name in (min(ratios), sorted(ratios)[len(ratios) // 2], max(ratios)):
-        print(f"{name}: {1e3 * exact:.0f} ms, {ratio:.1f} times slopes")
+        ratios.append((exact, exact / slopes))
+    print(f"the checker: {right.total():,} right draws, {proved:,} proved: {dict(right)}")
+    print(f"off by 1e-11: {nearly['fail']:,} of {nearly.total():,} fail")
+    exact_ms, times = zip(*ratios, strict=True)
+    print(f"a check takes {1e3 * min(exact_ms):.0f} to {1e3 * max(exact_ms):.0f} ms")
+    print(f"which is {min(times):.1f} to {max(times):.1f} times slopes", end=" ")
+    print(f"(median {median(times):.1f} times)")
 
 
 def main() -> None:
@@ -154,6 +180,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(file=sys.stderr)
     times()
+    beside_mpmath()
     checked(options.checks, console)
     wrong(options.wrong, console)
     right(options.right, console)

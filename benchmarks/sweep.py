@@ -1,6 +1,7 @@
 """How many trainings a second? The whole command, beside what others do, in this one run.
 
     python benchmarks/sweep.py [--seeds 20000] [--million]
+    python benchmarks/sweep.py --agreement     how far 64 replicas are from stage 1's trainings
 
 Compilation is cached on disk before the clock starts. The peers train the same network on as many
 replicas as suits them, for a few epochs, and are scaled up to 200. JAX stands in the table where it
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -21,9 +23,12 @@ import numpy as np
 import torch
 from peers import scikit_learn
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
-from handgrad import Config, make_problem, train
+from handgrad import Config, Grid, make_problem, train
+from handgrad.parity import run_bound
+from handgrad.sweep import engine
 
 CONFIG = Config(dtype="float32")
 HANDGRAD = [sys.executable, "-m", "handgrad", "sweep"]
@@ -54,6 +59,8 @@ def the_command(seeds: int) -> Table:
     ):
         seconds, memory = command("--seeds", str(seeds), *options)
         table.add_row(title, f"{seeds / seconds:,.0f}", f"{memory:.0f}")
+        if options == ["--vary", "all"]:
+            table.caption = f"as it stands: {seeds / seconds:,.0f} trainings a second"
     return table
 
 
@@ -178,12 +185,32 @@ def with_jax(n: int = 1024, epochs: int = 20) -> float:
     return rate(lambda: jax.block_until_ready(every(parameters, x, y)), n, epochs)
 
 
+def agreement(seeds: int = 64) -> None:
+    """Print how far the parameters are from stage 1's after 200 epochs, and the run's bound."""
+    for dtype in ("float64", "float32"):
+        (cell,) = Grid(dtype=dtype).cells
+        replicas, _ = engine.trained(cell, np.arange(seeds))
+        largest, within, bounds = 0.0, 0, []
+        for seed in track(range(seeds), dtype, console=Console(stderr=True)):
+            problem = make_problem(cell.seeded(seed))
+            pairs = zip(replicas[seed], train(problem, "numpy_manual").params, strict=True)
+            apart = max(float(abs(ours - theirs).max()) for ours, theirs in pairs)
+            bounds.append(run_bound(problem))
+            largest, within = max(largest, apart), within + (apart <= bounds[-1])
+        print(f"{dtype}: {within} of {seeds} within the bound of the run, a median of ", end="")
+        print(f"{median(bounds):.0e}; at most {largest:.0e} apart")
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20000)
     parser.add_argument("--million", action="store_true", help="a million trainings as well")
+    parser.add_argument("--agreement", action="store_true", help="with stage 1, and no speed")
     options = parser.parse_args()
+    if options.agreement:
+        agreement()
+        return
     console = Console(width=100)
     console.print(the_command(options.seeds))
     console.print(grows(options.seeds // 2))

@@ -115,15 +115,15 @@ def main() -> None:
         for name in track(PROGRAMS, "programs", console=console)
     }
     medians = sorted((median(rs), name) for name, rs in found.items() if rs)
-    print(f"{len(medians)} programs: median {median(r for r, _ in medians):.2f}")
-    for share in (0.1, 0.25, 0.75, 0.9, 1):
+    print(f"{len(medians)} programs: a median of {median(r for r, _ in medians):.2f} times")
+    for share, text in ((0.1, "a tenth"), (0.9, "nine tenths"), (1, "all")):
         at, name = medians[round(share * (len(medians) - 1))]
-        print(f"  {share:4.0%} are below {at:.2f} ({name})")
+        print(f"{text}: at most {at:.2f} times ({name})")
     for size in (1e6, 1e7) if options.large else ():
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         at = large(size, options.rounds)
         more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
-        print(f"{size:.0e} parameters: {at:.2f}, and {more:.2f} GB above what was used before")
+        print(f"{size:,.0f} parameters: {at:.2f} times, {more:.2f} GB above what was used before")
 
 
 if __name__ == "__main__":

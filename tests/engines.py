@@ -25,22 +25,27 @@ def copy_of(stage: str) -> ModuleType:
 def with_gradients(stage: str, gradients: Backward) -> ModuleType:
     """The stage, with the gradients of `gradients(x, y, W1, b1, W2, b2)` instead of its own.
 
-    Where the stage has a backward pass it is replaced. Where autograd writes it, it stands behind
-    the loss, in a `torch.autograd.Function`.
+    A stage that has no entry in `INSTEAD` would be broken in some other way than is meant, and
+    that would be seen for the wrong reason: it is a KeyError.
     """
     module: Any = copy_of(stage)
-    if stage == "numpy_manual":
-        module.backward = gradients
-    elif stage == "pytorch_no_autograd":
-        module.backward = lambda *tensors: tuple(
-            torch.tensor(g) for g in gradients(*(t.numpy() for t in tensors))
-        )
-    else:
-        _behind_the_loss(module, gradients)
+    INSTEAD[stage](module, gradients)
     return module
 
 
+def _in_numpy(module: Any, gradients: Backward) -> None:
+    module.backward = gradients
+
+
+def _in_tensors(module: Any, gradients: Backward) -> None:
+    module.backward = lambda *tensors: tuple(
+        torch.tensor(g) for g in gradients(*(t.numpy() for t in tensors))
+    )
+
+
 def _behind_the_loss(module: Any, gradients: Backward) -> None:
+    """Where autograd writes the backward pass: in a `torch.autograd.Function`."""
+
     class Wrong(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, L: Any, x: Any, y: Any, *params: Any) -> Any:
@@ -64,6 +69,14 @@ def _behind_the_loss(module: Any, gradients: Backward) -> None:
         return apply(L.detach(), seen["x"], y, *seen["params"]) if L.requires_grad else L
 
     module.forward, module.loss = forward, loss
+
+
+INSTEAD = {
+    "numpy_manual": _in_numpy,
+    "pytorch_no_autograd": _in_tensors,
+    "pytorch_autograd": _behind_the_loss,
+    "pytorch_nn_module": _behind_the_loss,
+}
 
 
 class Loops:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from inspect import signature, unwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from system import posix
 from handgrad import STAGES, Config, make_problem, train
 from handgrad import stages as stages_module
 from handgrad.checkpoint import load_checkpoint
-from handgrad.cli import main
+from handgrad.cli import EXAMPLES, main
 from handgrad.cli.bars import Stopped, epochs_bar, signals
 from handgrad.history import Epoch
 
@@ -321,3 +322,9 @@ def test_a_narrow_terminal_shows_every_number(tmp_path: Path) -> None:
         for cell in row:
             assert cell.strip() in narrow
     assert "…" not in narrow
+
+
+def test_every_command_says_what_it_does_and_returns_an_exit_code() -> None:
+    for command in EXAMPLES:
+        assert command.__doc__, command
+        assert signature(unwrap(command)).return_annotation is int, command

@@ -1,5 +1,6 @@
 """The site that `make docs` builds: whole, linked, searchable from disk, and right on a phone."""
 
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,9 @@ TUTORIAL = (DOCS / "check.md").read_text()
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built once, whatever the number of workers."""
-    folder = tmp_path_factory.getbasetemp().parent / "site"
+    folder = tmp_path_factory.getbasetemp() / "site"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent.parent / "site"  # which all workers of this run share
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             assert built(DOCS, folder) == ""

@@ -28,7 +28,7 @@ from handgrad.notebooks import copy_notebooks, notebooks, reset_blank
 
 ROOT = Path(__file__).parent.parent
 ALL = lessons.lessons()
-LESSONS = ALL[:4]  # the ladder
+LESSONS = [lesson for lesson in ALL if lesson.stem != "05_find_the_bug"]  # whose bugs differ
 NAMES = [lesson.stem for lesson in LESSONS]
 EACH = pytest.mark.parametrize("name", NAMES)
 

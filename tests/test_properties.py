@@ -60,7 +60,8 @@ def test_a_streams_own_seed_moves_that_stream_alone(config: Config, stream: str)
     config = replace(config, epochs=3, n_train=30, batch_size=1)
     before = config.seed if (own := getattr(config, f"{stream}_seed")) is None else own
     one = arrays(make_problem(config))
-    other = arrays(make_problem(replace(config, **{f"{stream}_seed": before + 1})))
+    seed: Any = {f"{stream}_seed": before + 1}
+    other = arrays(make_problem(replace(config, **seed)))
     for kind in one:
         same = all(np.array_equal(a, b) for a, b in zip(one[kind], other[kind], strict=True))
         assert same == (kind != stream)
