@@ -22,6 +22,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 	@if command -v npm >/dev/null; then cd explorer && npm ci --silent && npm run --silent lint; \
 	else echo "make lint: explorer/ was left out, for want of npm"; fi
 
