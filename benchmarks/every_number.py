@@ -34,7 +34,11 @@ from rich.progress import track
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = {"changelog.md", "contributing.md", "command_options.md"}  # they are made of other files
 LONG = {  # what takes longer than a minute on two cores
-    "gradcheck.py --draws": "an hour",
+    "benchmarks/gradcheck.py --draws": "half an hour",
+    "benchmarks/kills.py": "half an hour",
+    "benchmarks/notebooks.py --draws": "half an hour",
+    "benchmarks/proofs.py --right 10000": "half an hour",
+    "benchmarks/sweep.py --seeds": "minutes",
 }
 BLOCK = re.compile(
     r"^<!-- (?P<comment>numbers|file): (?P<said>.+) -->\n"

@@ -498,7 +498,7 @@ def printed(title: str, cells: dict[str, list[str]]) -> None:
 
 
 def in_ms(ms: float) -> str:
-    return f"{ms:,.0f}" if ms >= 1 else f"{ms:.1g}" if ms else "–"
+    return f"{ms:,.0f}" if ms >= 10 else f"{ms:.2g}" if ms else "–"
 
 
 def slower(times: dict[str, list[float]], *cases: str) -> tuple[float, float]:
