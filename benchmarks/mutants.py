@@ -304,11 +304,11 @@ def main() -> None:
             tests.failing.update(names)
 
         done = json.loads(options.out.read_text()) if options.resume else []
-        known_results = {result["name"]: result for result in done}
+        known_results = {(result["name"], result["line"]): result for result in done}
 
         def judged(one: Mutant) -> dict[str, Any]:
-            if one.name in known_results:
-                return known_results[one.name]
+            if (one.name, one.line) in known_results:
+                return known_results[one.name, one.line]
             chosen = tests.reaching(one, options.budget)
             work = partial(killer, one, chosen, budget=options.budget)
             by = in_a_copy(work) if chosen else None
