@@ -24,7 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -66,10 +66,12 @@ class Mutant:
     occurrence: int
     before: str
     after: str
+    turn: int = 1  # of the same changes that were drawn, from the top of the file
 
     @property
     def name(self) -> str:
-        return f"{self.path}: {self.before} → {self.after}"
+        which = f" ({self.turn})" if self.turn > 1 else ""
+        return f"{self.path}: {self.before} → {self.after}{which}"
 
 
 def changes(path: Path) -> Iterator[tuple[int, str, int]]:
@@ -118,7 +120,12 @@ def draw(count: int, seed: int) -> list[Mutant]:
     drawn = (
         _one(by_line[place], keys[place], place) for place in sorted(by_line, key=keys.__getitem__)
     )
-    return list(islice(filter(None, drawn), count))
+    found = list(islice(filter(None, drawn), count))
+    turns = Counter[str]()
+    for one in sorted(found, key=lambda one: (one.path, one.line, one.occurrence)):
+        turns[one.name] += 1
+        found[found.index(one)] = replace(one, turn=turns[one.name])
+    return found
 
 
 def _one(possible: list[tuple[str, int]], key: str, place: tuple[str, int]) -> Mutant | None:
@@ -304,11 +311,11 @@ def main() -> None:
             tests.failing.update(names)
 
         done = json.loads(options.out.read_text()) if options.resume else []
-        known_results = {(result["name"], result["line"]): result for result in done}
+        known_results = {result["name"]: result for result in done}
 
         def judged(one: Mutant) -> dict[str, Any]:
-            if (one.name, one.line) in known_results:
-                return known_results[one.name, one.line]
+            if one.name in known_results:
+                return known_results[one.name]
             chosen = tests.reaching(one, options.budget)
             work = partial(killer, one, chosen, budget=options.budget)
             by = in_a_copy(work) if chosen else None
