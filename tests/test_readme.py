@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import build as lessons
@@ -101,3 +102,13 @@ def test_the_gallery_shows_every_figure_with_its_caption() -> None:
             assert file.read_bytes() == png, "run `make notebooks`"
             (row,) = (line for line in LESSONS.splitlines() if file.name in line)
             assert row.endswith(f"{caption} |")
+
+
+def test_the_house_is_drawn_as_it_is_checked() -> None:
+    """Each floor's line begins with the modules of the contract's line."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = project["tool"]["importlinter"]["contracts"]
+    floors = [floor for c in contracts if c["type"] == "layers" for floor in c["layers"]]
+    drawn = [line for line in CONTRIBUTING.splitlines() if re.match(r"\w+(   \w+)*(    |$)", line)]
+    named = [[part.strip().rpartition(".")[2] for part in re.split("[:|]", f)] for f in floors]
+    assert [re.split(" {4,}", line)[0].split() for line in drawn] == named
