@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import copy_of
-from system import posix
+from system import ctrl_c_on, posix
 
 from handgrad import STAGES, Config, make_problem, train
 from handgrad import stages as stages_module
@@ -163,14 +163,14 @@ def test_train_that_diverges_says_at_which_step_and_keeps_the_history(tmp_path: 
 
 
 def started(*arguments: str, cwd: Path, **streams: Any) -> subprocess.Popen[str]:
-    """The command, running. Ctrl-C is on, though whoever started the tests may ignore it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "handgrad", *arguments],
-        cwd=cwd,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **streams,
-    )
+    """The command, running."""
+    with ctrl_c_on():
+        return subprocess.Popen(
+            [sys.executable, "-m", "handgrad", *arguments],
+            cwd=cwd,
+            text=True,
+            **streams,
+        )
 
 
 @posix

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system import posix
+from system import ctrl_c_on, posix
 from test_cli import SMALL, handgrad
 
 COMMAND = [sys.executable, "-m", "handgrad"]
@@ -75,15 +75,15 @@ def test_a_module_beside_the_file_is_found_and_what_it_prints_is_no_json(tmp_pat
 
 
 def started(arguments: list[str], cwd: Path, **options: Any) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **options,
-    )
+    with ctrl_c_on():
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=cwd,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
 
 
 @pytest.mark.slow
