@@ -35,7 +35,7 @@ from handgrad import gradcheck
 p = np.array([0.5])
 assert "proved" in str(gradcheck(lambda p: np.exp(p).sum(), p, np.exp))
 """
-FIGURE = "from handgrad import figures, make_problem; print(figures.png)"
+FIGURE = "from handgrad import figures; print(figures.png)"
 SWEEP = (
     "from handgrad import Grid, run_sweep; assert run_sweep(Grid(seeds=3, epochs=2)).height == 3"
 )
@@ -60,10 +60,10 @@ MADE = {"PKG-INFO"}
 LEFT_OUT = (".ci/", ".github/")
 
 
-def tracked(*under: str) -> set[str]:
+def tracked() -> set[str]:
     """The files of the project, as git knows them."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", *under], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
 
@@ -113,7 +113,7 @@ def main() -> None:
         once, again = build(folder / "once"), build(folder / "again")
         if list(map(digest, once)) != list(map(digest, again)):
             sys.exit("the archives differ from one build to the next")
-        wheel, sdist = once[0], once[1]
+        wheel, sdist = once
         files = tracked()
         for strange in (strange_in_wheel(wheel, files), strange_in_sdist(sdist, files)):
             if strange:

@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from archives import tracked
 from system import posix
 
 from handgrad import BadInput
 from handgrad.files import make_folder, write_whole
 from handgrad.notebooks import copy_notebooks
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_a_failure_on_the_way_leaves_the_old_file(
@@ -106,8 +105,7 @@ def test_a_file_that_somebody_reads_is_replaced_a_little_later(
 
 
 def test_no_two_files_differ_by_case_alone_and_every_name_is_one_on_windows() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    names = [name for name in listed.stdout.split("\0") if name]
+    names = tracked()
     assert len({name.lower() for name in names}) == len(names) > 200
     for part in {part for name in names for part in Path(name).parts}:
         assert not re.search(r'[<>:"|?*\\]|[. ]$', part), part

@@ -2,24 +2,15 @@
 
 import sys
 import tomllib
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-SURVIVORS = tomllib.loads((ROOT / "tests" / "survivors.toml").read_text())["survivor"]
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+import mutants
 
-
-def benchmark() -> ModuleType:
-    """`benchmarks/mutants.py`, which no path leads to."""
-    spec = spec_from_file_location("mutants", ROOT / "benchmarks" / "mutants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+ROOT = mutants.ROOT
+SURVIVORS = tomllib.loads(mutants.SURVIVORS.read_text())["survivor"]
 
 
 def test_each_has_a_reason_and_its_line_still_stands() -> None:
@@ -36,7 +27,6 @@ def test_each_has_a_reason_and_its_line_still_stands() -> None:
 def test_a_change_is_python_and_types_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutants = benchmark()
     (tmp_path / "a.py").write_text(
         "def f(x: int | None, *, n: int = 2) -> int | None:\n    return x if x is None else x + n\n"
     )
